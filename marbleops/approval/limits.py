@@ -10,7 +10,7 @@ RULES_VERSION = 1
 """The version of the approval rules that this package implements."""
 
 MAX_OBJECT_BYTES = 64 * 1024
-"""One commit or tag. The largest of 82,000 commits of git.git has less than a third."""
+"""One commit or tag: room for octopus merges and mergetags, not for attachments."""
 
 MAX_TREE_BYTES = 4 * 1024 * 1024
 """One tree: about 100,000 entries."""
@@ -35,4 +35,4 @@ MAX_KEY_CHARS = 16 * 1024
 
 MIN_RSA_BITS = 2048
 MAX_RSA_BITS = 8192
-"""Below it is breakable, above it costs an untrusted caller nothing and us a lot."""
+"""Below the range is too weak; above it costs the verifier much and the sender nothing."""
