@@ -1,17 +1,20 @@
-"""The manifest as values: MarbleRun's fields (marblerun-core section 1) and the GitOps section (approvals.md section 1).
+"""The manifest as values: MarbleRun's fields and the GitOps section.
 
-These types carry meaning only; their shape is ruled by ``schemas/manifest.v1.schema.json`` and a test keeps the
-two together. They are made by ``parse.parse`` and by nothing else. Names are MarbleRun's in Python's spelling.
+Ruled by marblerun-core section 1 and approvals.md section 1. These types carry meaning only; their shape
+is ruled by ``schemas/manifest.v1.schema.json`` and a test keeps the two together. They are made by
+``parse.parse`` and by nothing else. Names are MarbleRun's in Python's spelling.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from marbleops.manifest.digest import Digest
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from marbleops.manifest.digest import Digest
 
 
 def _empty() -> Mapping[str, Any]:

@@ -1,0 +1,29 @@
+"""The bounds of a manifest, in one place. What is over a bound is refused before it costs anything."""
+
+from __future__ import annotations
+
+from typing import Final
+
+MAX_MANIFEST_BYTES: Final = 1024 * 1024
+"""approvals.md section 2: a manifest has at most 1 MiB."""
+
+MAX_DEPTH: Final = 24
+"""Nesting. The deepest field of the schema lies 9 levels down; the rest is room for ignored fields."""
+
+MAX_VALUES: Final = 32_768
+"""Values and names together: bounds the time of validation and the memory of the position index."""
+
+MAX_INTEGER_DIGITS: Final = 20
+"""No field is wider than 64 bits; longer literals are out of range everywhere."""
+
+MAX_ISSUES: Final = 64
+"""Issues that are told in one answer; more of them would help nobody."""
+
+MAX_COLLECTED: Final = 1024
+"""Issues that are looked for at all."""
+
+MAX_SHOWN: Final = 80
+"""Characters of a foreign name that are repeated in a message."""
+
+MAX_SECURITY_VERSION: Final = 65_535
+"""ISVSVN has 16 bits (approvals.md section 1)."""
