@@ -1,0 +1,108 @@
+"""A strict reader of the few DER types that Intel's PCK extension uses (X.690, section 8 and 10.1).
+
+One element at a time, definite and shortest lengths only, nothing left over. It exists because
+``cryptography`` hands out unknown extensions as bytes, and because a lenient reader would accept two
+encodings of one platform.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+BOOLEAN: Final = 0x01
+INTEGER: Final = 0x02
+OCTET_STRING: Final = 0x04
+OBJECT_IDENTIFIER: Final = 0x06
+ENUMERATED: Final = 0x0A
+SEQUENCE: Final = 0x30
+
+
+class DerError(ValueError):
+    """The bytes are not the DER that was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """A tag and its contents."""
+
+    tag: int
+    content: bytes
+
+
+def read_all(data: bytes) -> tuple[Element, ...]:
+    """Read elements until the end of ``data``; raises ``DerError``."""
+    elements: list[Element] = []
+    offset = 0
+    while offset < len(data):
+        element, offset = _read(data, offset)
+        elements.append(element)
+    return tuple(elements)
+
+
+def read_one(data: bytes, tag: int) -> bytes:
+    """Return the contents of the single element that ``data`` is; raises ``DerError``."""
+    elements = read_all(data)
+    if len(elements) != 1:
+        raise DerError(f"expected one element, found {len(elements)}")
+    return expect(elements[0], tag)
+
+
+def total_length(data: bytes) -> int:
+    """Return how many bytes the first element of ``data`` occupies; raises ``DerError``."""
+    return _read(data, 0)[1]
+
+
+def expect(element: Element, tag: int) -> bytes:
+    """Return the contents of ``element`` where it has ``tag``; raises ``DerError``."""
+    if element.tag != tag:
+        raise DerError(f"expected tag 0x{tag:02x}, found 0x{element.tag:02x}")
+    return element.content
+
+
+def unsigned(element: Element, *, tag: int = INTEGER) -> int:
+    """Return a non-negative INTEGER (or ENUMERATED) in its shortest form; raises ``DerError``."""
+    content = expect(element, tag)
+    if not content or content[0] & 0x80:
+        raise DerError("expected a non-negative integer")
+    if len(content) > 1 and content[0] == 0 and not content[1] & 0x80:
+        raise DerError("integer is not in its shortest form")
+    return int.from_bytes(content, "big")
+
+
+def boolean(element: Element) -> bool:
+    """Return a BOOLEAN, for which DER allows only 00 and FF; raises ``DerError``."""
+    content = expect(element, BOOLEAN)
+    if content not in (b"\x00", b"\xff"):
+        raise DerError("boolean is neither 00 nor ff")
+    return content == b"\xff"
+
+
+def octets(element: Element, length: int) -> bytes:
+    """Return an OCTET STRING of exactly ``length`` bytes; raises ``DerError``."""
+    content = expect(element, OCTET_STRING)
+    if len(content) != length:
+        raise DerError(f"expected {length} octets, found {len(content)}")
+    return content
+
+
+def _read(data: bytes, offset: int) -> tuple[Element, int]:
+    if offset + 2 > len(data):
+        raise DerError("truncated header")
+    tag, first = data[offset], data[offset + 1]
+    if tag & 0x1F == 0x1F:
+        raise DerError("multi-byte tags are not used here")
+    offset += 2
+    if first < 0x80:
+        length = first
+    else:
+        count = first & 0x7F
+        if not 1 <= count <= 4 or offset + count > len(data):
+            raise DerError("indefinite, oversized or truncated length")
+        length = int.from_bytes(data[offset : offset + count], "big")
+        if length < 0x80 or length >> (8 * (count - 1)) == 0:
+            raise DerError("length is not in its shortest form")
+        offset += count
+    if offset + length > len(data):
+        raise DerError("truncated contents")
+    return Element(tag, data[offset : offset + length]), offset + length

@@ -1,0 +1,307 @@
+"""Certificate chains and revocation lists of the SGX PKI (attestation.md 2.1, steps 4 to 7).
+
+A chain here is a short list, leaf first, that must end at a pinned root key; nothing is searched for and
+nothing is fetched. What does not depend on time is in ``check_chain`` and ``check_crl``, so that it can be
+remembered; validity is checked anew for each verification. Not looked at: key identifiers (names and
+signatures already decide) and distribution points (the caller brings the lists).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from marbleops.attestation import der, limits
+from marbleops.attestation.anchors import spki_der
+from marbleops.attestation.checks import RejectedError
+from marbleops.attestation.verdict import Code
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from marbleops.attestation.anchors import Anchors
+    from marbleops.attestation.checks import Ledger
+
+Chain = tuple[x509.Certificate, ...]
+
+# What ``cryptography`` raises on certificates that it cannot make sense of.
+_UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+    x509.InvalidVersion,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeafProfile:
+    """What a leaf must be called, who may issue it, and how long its chain is."""
+
+    label: str
+    minimum: int
+    maximum: int
+    subject: str
+    issuers: tuple[str, ...]
+
+
+PCK: Final = LeafProfile(
+    label="PCK certificate chain",
+    minimum=3,
+    maximum=3,
+    subject="SGX PCK Certificate",
+    issuers=("SGX PCK Platform CA", "SGX PCK Processor CA"),
+)
+# Two are enough; one more is let through here so that a PCK certificate in this place is told what it is:
+# CERT_NAME.
+TCB_INFO_SIGNING: Final = LeafProfile(
+    label="TCB info issuer chain", minimum=2, maximum=3, subject="SGX TCB Signing", issuers=("SGX Root CA",)
+)
+QE_IDENTITY_SIGNING: Final = LeafProfile(
+    label="QE identity issuer chain",
+    minimum=2,
+    maximum=3,
+    subject="SGX TCB Signing",
+    issuers=("SGX Root CA",),
+)
+
+
+def parse_chain(pem: bytes, *, profile: LeafProfile) -> Chain:
+    """Parse PEM, leaf first; raises ``RejectedError`` (CHAIN_LENGTH, CERT_FORMAT)."""
+    if len(pem) > limits.MAX_CHAIN_BYTES or pem.count(b"-----BEGIN ") > limits.MAX_CHAIN_MEMBERS:
+        raise RejectedError(Code.CHAIN_LENGTH, f"{profile.label} is too long")
+    if b"-----BEGIN CERTIFICATE-----" not in pem:
+        raise RejectedError(Code.CHAIN_LENGTH, f"{profile.label} holds no certificate")
+    try:
+        return tuple(x509.load_pem_x509_certificates(pem))
+    except _UNREADABLE as error:
+        raise RejectedError(Code.CERT_FORMAT, f"{profile.label} is not PEM certificates: {error}") from error
+
+
+def check_chain(ledger: Ledger, chain: Chain, *, profile: LeafProfile, anchors: Anchors) -> None:
+    """Check everything about a chain that holds at any time; raises ``RejectedError``."""
+    try:
+        _check_trust(ledger, chain, profile, anchors)
+        _check_constraints(ledger, chain, profile)
+        _check_names(ledger, chain, profile)
+    except _UNREADABLE as error:
+        failure = RejectedError(Code.CERT_FORMAT, f"unreadable certificate: {error}")
+        ledger.fail(profile.label, failure, expected="X.509 v3 certificates")
+
+
+def check_validity(ledger: Ledger, chain: Chain, *, profile: LeafProfile, at: datetime) -> None:
+    """Check that each member is valid ``at`` that time; raises ``RejectedError`` (CERT_EXPIRED)."""
+    for index, certificate in enumerate(chain):
+        begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        ledger.require(
+            f"{profile.label}[{index}] validity",
+            Code.CERT_EXPIRED,
+            ok=begin <= at <= end,
+            expected=f"{begin.isoformat()} to {end.isoformat()}",
+            found=at.isoformat(),
+        )
+
+
+def parse_crl(raw: bytes, *, label: str) -> x509.CertificateRevocationList:
+    """Parse a list in DER, which zeros may follow (2.7); raises ``RejectedError`` (CRL_FORMAT)."""
+    try:
+        size = der.total_length(raw)
+        if any(raw[size:]):
+            raise RejectedError(Code.CRL_FORMAT, f"{label}: bytes follow the list")
+        return x509.load_der_x509_crl(raw[:size])
+    except (der.DerError, *_UNREADABLE) as error:
+        raise RejectedError(Code.CRL_FORMAT, f"{label} is not a CRL in DER: {error}") from error
+
+
+def check_crl(
+    ledger: Ledger, crl: x509.CertificateRevocationList, *, label: str, issuer: x509.Certificate
+) -> None:
+    """Check issuer, signature and form of a list; raises ``RejectedError``."""
+    try:
+        found, expected = _text(crl.issuer), _text(issuer.subject)
+        ledger.require(
+            f"{label} issuer",
+            Code.CRL_ISSUER,
+            ok=crl.issuer == issuer.subject,
+            expected=expected,
+            found=found,
+        )
+        good = crl.is_signature_valid(_key(issuer)) and isinstance(
+            crl.signature_hash_algorithm, hashes.SHA256
+        )
+        ledger.require(
+            f"{label} signature", Code.CRL_SIGNATURE, ok=good, expected=f"by {expected}", found=_good(ok=good)
+        )
+        # RFC 5280, 5.2: a critical extension may narrow what the list covers (delta lists, distribution
+        # points).
+        critical = [extension.oid.dotted_string for extension in crl.extensions if extension.critical]
+        ledger.require(
+            f"{label} extensions",
+            Code.CRL_FORMAT,
+            ok=not critical and crl.next_update_utc is not None,
+            expected="a complete list with a next update",
+            found=f"critical {critical}" if critical else _good(ok=crl.next_update_utc is not None),
+        )
+    except _UNREADABLE as error:
+        ledger.fail(label, RejectedError(Code.CRL_FORMAT, f"unreadable: {error}"), expected="a CRL")
+
+
+def check_crl_validity(
+    ledger: Ledger, crl: x509.CertificateRevocationList, *, label: str, at: datetime
+) -> None:
+    """Check thisUpdate and nextUpdate; raises ``RejectedError`` (CRL_NOT_YET_VALID, CRL_EXPIRED)."""
+    begin, end = crl.last_update_utc, crl.next_update_utc
+    since, until, now = (
+        f"not before {begin.isoformat()}",
+        f"not after {end and end.isoformat()}",
+        at.isoformat(),
+    )
+    ledger.require(f"{label} this update", Code.CRL_NOT_YET_VALID, ok=begin <= at, expected=since, found=now)
+    fresh = end is not None and at <= end
+    ledger.require(f"{label} next update", Code.CRL_EXPIRED, ok=fresh, expected=until, found=now)
+
+
+def check_not_revoked(
+    ledger: Ledger, crl: x509.CertificateRevocationList, certificate: x509.Certificate, *, label: str
+) -> None:
+    """Check that a list does not name ``certificate``; raises ``RejectedError`` (CERT_REVOKED)."""
+    listed = crl.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None
+    found = f"serial {certificate.serial_number:x} is {'revoked' if listed else 'not listed'}"
+    ledger.require(
+        f"{label} revocation", Code.CERT_REVOKED, ok=not listed, expected="not revoked", found=found
+    )
+
+
+def _check_trust(ledger: Ledger, chain: Chain, profile: LeafProfile, anchors: Anchors) -> None:
+    # Step 4: length, pinned root, signatures from the leaf to the root, and the root's own.
+    length = (
+        f"{profile.minimum}"
+        if profile.minimum == profile.maximum
+        else f"{profile.minimum} to {profile.maximum}"
+    )
+    ok = profile.minimum <= len(chain) <= profile.maximum
+    ledger.require(
+        f"{profile.label} length", Code.CHAIN_LENGTH, ok=ok, expected=length, found=str(len(chain))
+    )
+    spki = hashlib.sha256(spki_der(chain[-1])).digest()
+    ledger.require(
+        f"{profile.label} root key",
+        Code.CHAIN_UNTRUSTED_ROOT,
+        ok=spki in anchors.spki_sha256,
+        expected=" or ".join(sorted(pin.hex() for pin in anchors.spki_sha256)) or "no root is trusted",
+        found=spki.hex(),
+    )
+    for index, certificate in enumerate(chain):
+        issuer = chain[min(index + 1, len(chain) - 1)]
+        good = _issued_by(certificate, issuer)
+        expected = f"signed by {_text(issuer.subject)}"
+        name = f"{profile.label}[{index}] signature"
+        ledger.require(name, Code.CERT_SIGNATURE, ok=good, expected=expected, found=_good(ok=good))
+
+
+def _issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    if not isinstance(certificate.signature_hash_algorithm, hashes.SHA256):
+        return False
+    key = _key(issuer)
+    if certificate.issuer != issuer.subject:
+        return False
+    try:
+        key.verify(certificate.signature, certificate.tbs_certificate_bytes, ec.ECDSA(hashes.SHA256()))
+    except InvalidSignature:
+        return False
+    return certificate.signature_algorithm_oid == x509.SignatureAlgorithmOID.ECDSA_WITH_SHA256
+
+
+def _key(certificate: x509.Certificate) -> ec.EllipticCurvePublicKey:
+    key = certificate.public_key()
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise RejectedError(Code.CERT_FORMAT, f"key of {_text(certificate.subject)} is not on P-256")
+    return key
+
+
+def public_key(certificate: x509.Certificate) -> ec.EllipticCurvePublicKey:
+    """Return the P-256 key of a checked certificate; raises ``RejectedError`` (CERT_FORMAT)."""
+    try:
+        return _key(certificate)
+    except _UNREADABLE as error:
+        raise RejectedError(Code.CERT_FORMAT, f"unreadable key: {error}") from error
+
+
+def _check_constraints(ledger: Ledger, chain: Chain, profile: LeafProfile) -> None:
+    # Step 6, before the names: a CA in the place of a leaf is the more telling finding.
+    for index, certificate in enumerate(chain):
+        extensions = certificate.extensions
+        basic = extensions.get_extension_for_class(x509.BasicConstraints) if _has_basic(extensions) else None
+        where = f"{profile.label}[{index}]"
+        if index == 0:
+            ca = basic is not None and basic.value.ca
+            found = "a CA" if ca else "not a CA"
+            ledger.require(f"{where} role", Code.CERT_CA_AS_LEAF, ok=not ca, expected="not a CA", found=found)
+        else:
+            # RFC 5280, 4.2.1.9: the path length counts the intermediates below this one, without the leaf.
+            ok = basic is not None and basic.critical and basic.value.ca
+            limit = None if basic is None else basic.value.path_length
+            ok = ok and (limit is None or limit >= index - 1)
+            expected = f"a CA that allows {index - 1} below it"
+            found = f"path length {limit}" if ok or basic else "no basic constraints"
+            ledger.require(f"{where} role", Code.CERT_CONSTRAINTS, ok=ok, expected=expected, found=found)
+        _check_usage(ledger, certificate, where, ca=index > 0)
+
+
+def _check_usage(ledger: Ledger, certificate: x509.Certificate, where: str, *, ca: bool) -> None:
+    usage, strange = None, []
+    for extension in certificate.extensions:
+        if isinstance(extension.value, x509.KeyUsage):
+            usage = extension.value
+        elif extension.critical and not isinstance(extension.value, x509.BasicConstraints):
+            strange.append(extension.oid.dotted_string)
+    if usage is None:
+        ok = False
+    else:
+        ok = (
+            (usage.key_cert_sign and usage.crl_sign)
+            if ca
+            else (usage.digital_signature and not usage.key_cert_sign)
+        )
+    expected = "key usage keyCertSign and cRLSign" if ca else "key usage digitalSignature"
+    ledger.require(f"{where} usage", Code.CERT_CONSTRAINTS, ok=ok, expected=expected, found=_good(ok=ok))
+    # RFC 5280, 4.2: whoever does not know a critical extension must refuse the certificate.
+    found = ", ".join(strange) or "none"
+    name = f"{where} critical extensions"
+    ledger.require(name, Code.CERT_CONSTRAINTS, ok=not strange, expected="none that is unknown", found=found)
+
+
+def _has_basic(extensions: x509.Extensions) -> bool:
+    return any(isinstance(extension.value, x509.BasicConstraints) for extension in extensions)
+
+
+def _check_names(ledger: Ledger, chain: Chain, profile: LeafProfile) -> None:
+    # Step 5. Without it any key below the root could sign collateral, a PCK's too (2.8,
+    # tcb_info_signed_by_pck).
+    subject, issuer = _common_name(chain[0].subject), _common_name(chain[1].subject)
+    ok = profile.subject in subject
+    ledger.require(f"{profile.label} subject", Code.CERT_NAME, ok=ok, expected=profile.subject, found=subject)
+    ok = any(name in issuer for name in profile.issuers)
+    expected = " or ".join(profile.issuers)
+    ledger.require(f"{profile.label} issuer", Code.CERT_NAME, ok=ok, expected=expected, found=issuer)
+
+
+def _common_name(name: x509.Name) -> str:
+    values = [str(attribute.value) for attribute in name.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    return values[0] if len(values) == 1 else ""
+
+
+def _text(name: x509.Name) -> str:
+    return _common_name(name) or name.rfc4514_string()
+
+
+def _good(*, ok: bool) -> str:
+    return "good" if ok else "bad"
