@@ -131,6 +131,15 @@ def parse_commit(raw: bytes) -> Commit:
     )
 
 
+def extract_mergetags(commit: Commit) -> tuple[bytes, ...]:
+    """Return the raw tags that a merge commit embeds; each can be sent as evidence of its own.
+
+    They are as trustworthy as any other input: parse and verify them like a tag from anywhere.
+    """
+    headers, _ = _split(commit.raw)
+    return tuple(header.value + b"\n" for header in headers if header.name == b"mergetag")
+
+
 def parse_tag(raw: bytes) -> Tag:
     """Parse a raw annotated tag.
 
