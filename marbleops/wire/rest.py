@@ -1,7 +1,8 @@
 """The Coordinator's REST interface for everybody who relies on it: attest first, then ask.
 
 ``attest`` ties the TLS certificate to a fresh quote and fixes it; every other call refuses before that, and
-every later connection must present the same certificate. Answers are read strictly where they carry a decision.
+every later connection must present the same certificate. Answers are read strictly where they carry a
+decision.
 """
 
 from __future__ import annotations
