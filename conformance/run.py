@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from conformance.ours import ANSWER
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 HERE = Path(__file__).parent
 
@@ -18,7 +20,11 @@ def differences(expected: Mapping[str, Any], answer: Mapping[str, Any]) -> list[
     wrong = []
     for name, value in expected.items():
         got = answer.get(name)
-        same = sorted(map(str, got)) == sorted(map(str, value)) if isinstance(value, list) and isinstance(got, list) else got == value
+        same = (
+            sorted(map(str, got)) == sorted(map(str, value))
+            if isinstance(value, list) and isinstance(got, list)
+            else got == value
+        )
         if not same:
             wrong.append(f"{name}: expected {value!r}, got {got!r}")
     return wrong

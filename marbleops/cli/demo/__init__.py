@@ -1,0 +1,1 @@
+"""``marbleops demo``: real processes, real sockets, nine scenes."""

@@ -1,0 +1,220 @@
+"""The demo's world: a short temporary folder, a clean environment, real processes, and an end to all of them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from marbleops.cli.demo.narrator import NotAsToldError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+START_SECONDS = 30.0
+COMMAND_SECONDS = 60.0
+
+
+def clean_environment(home: Path) -> dict[str, str]:
+    """Build the environment of every child: nothing of the user's Git, SSH agent or proxies gets in."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    return {
+        "HOME": str(home),
+        "PATH": path,
+        "TMPDIR": str(home.parent),
+        "LANG": "C.UTF-8",
+        "LC_ALL": "C.UTF-8",
+        "TZ": "UTC",
+        "NO_PROXY": "*",
+        "no_proxy": "*",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_TERMINAL_PROMPT": "0",
+        "PYTHONUTF8": "1",
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a command answered."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        """Parse the output.
+
+        Raises:
+            NotAsToldError: it is not JSON.
+        """
+        try:
+            return json.loads(self.out)
+        except ValueError as error:
+            raise NotAsToldError(f"expected JSON, got {self.out[-300:]!r} {self.err[-500:]!r}") from error
+
+
+@dataclass(slots=True)
+class Process:
+    """A child in a session of its own, so that it and whatever it started can be ended together."""
+
+    name: str
+    popen: subprocess.Popen[bytes]
+    log: Path
+
+    def kill(self) -> None:
+        """End it at once, as a power cut would (SIGKILL to the whole group)."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.popen.pid, signal.SIGKILL)
+        self.popen.wait(timeout=10)
+
+    def stop(self) -> None:
+        """Ask it to end; insist after five seconds."""
+        if self.popen.poll() is not None:
+            return
+        self.popen.terminate()
+        try:
+            self.popen.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def tail(self, size: int = 1500) -> str:
+        """Return the end of its log."""
+        return self.log.read_text(errors="replace")[-size:] if self.log.exists() else ""
+
+
+@dataclass(slots=True)
+class World:
+    """Everything the demo makes, below one folder."""
+
+    root: Path
+    processes: list[Process] = field(default_factory=list)
+
+    @classmethod
+    def create(cls) -> World:
+        """Make the folder: short, because Unix sockets and people's eyes like short paths."""
+        os.umask(0o077)
+        world = cls(root=Path(tempfile.mkdtemp(prefix="mo-", dir="/tmp" if Path("/tmp").is_dir() else None)))  # noqa: S108 - short on purpose
+        for name in ("home", "logs", "work"):
+            (world.root / name).mkdir()
+        return world
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Return a fresh copy of the clean environment."""
+        return clean_environment(self.root / "home")
+
+    def run(
+        self,
+        arguments: Sequence[str],
+        *,
+        cwd: Path | None = None,
+        extra: Mapping[str, str] | None = None,
+        codes: Sequence[int] | None = (0,),
+        stdin: bytes = b"",
+        seconds: float = COMMAND_SECONDS,
+    ) -> Result:
+        """Run a command to its end.
+
+        Raises:
+            NotAsToldError: its exit code is not one of *codes* (``None`` allows any).
+        """
+        done = subprocess.run(  # noqa: S603 - arguments are ours
+            list(arguments),
+            cwd=cwd or self.root / "work",
+            env=self.environment | dict(extra or {}),
+            input=stdin,
+            capture_output=True,
+            timeout=seconds,
+            check=False,
+        )
+        result = Result(
+            code=done.returncode,
+            out=done.stdout.decode(errors="replace"),
+            err=done.stderr.decode(errors="replace"),
+        )
+        if codes is not None and result.code not in codes:
+            command = " ".join(arguments)
+            raise NotAsToldError(
+                f"`{command}` ended with {result.code}, not {list(codes)}:\n{result.out[-1500:]}{result.err[-1500:]}"
+            )
+        return result
+
+    def marbleops(self, *arguments: str, **options: Any) -> Result:
+        """Run one of our own commands, as a user would."""
+        return self.run([sys.executable, "-m", "marbleops", *arguments], **options)
+
+    def start(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        extra: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+    ) -> Process:
+        """Start a long-running child; its output goes to ``logs/<name>.log``."""
+        log = self.root / "logs" / f"{name}.log"
+        with log.open("ab") as sink:
+            popen = subprocess.Popen(  # noqa: S603 - arguments are ours
+                list(arguments),
+                cwd=cwd or self.root / "work",
+                env=self.environment | dict(extra or {}),
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        process = Process(name, popen, log)
+        self.processes.append(process)
+        return process
+
+    def until(
+        self,
+        what: str,
+        probe: Callable[[], Any],
+        *,
+        process: Process | None = None,
+        seconds: float = START_SECONDS,
+    ) -> Any:
+        """Wait until *probe* returns something true, and return it.
+
+        Raises:
+            NotAsToldError: it did not in time, or *process* ended meanwhile.
+        """
+        end = time.monotonic() + seconds
+        while True:
+            value = probe()
+            if value:
+                return value
+            if process is not None and process.popen.poll() is not None:
+                raise NotAsToldError(
+                    f"{process.name} ended with {process.popen.returncode} while waiting for {what}:\n{process.tail()}"
+                )
+            if time.monotonic() > end:
+                raise NotAsToldError(
+                    f"no {what} after {seconds:.0f} s" + (f":\n{process.tail()}" if process else "")
+                )
+            time.sleep(0.02)
+
+    def read_json(self, path: Path) -> Any:
+        """Read a JSON file that may not be there yet, or be half a second from being whole."""
+        try:
+            return json.loads(path.read_text())
+        except (OSError, ValueError):
+            return None
+
+    def close(self, *, keep: bool) -> None:
+        """End all children and remove the folder, unless it is to be kept."""
+        if keep:
+            return
+        for process in reversed(self.processes):
+            process.stop()
+        shutil.rmtree(self.root, ignore_errors=True)
