@@ -52,6 +52,10 @@ class ActivationRefused(ActivationError):  # noqa: N818  a refusal is an answer,
         self.reason = reason
 
 
+class UntrustedAnswer(ActivationError):  # noqa: N818
+    """The answer does not come from the Coordinator that ``EDG_MARBLE_COORDINATOR_ROOT`` names."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameters:
     """What the marble starts with. Files and environment hold secrets."""
@@ -66,7 +70,8 @@ def activate(settings: MarbleSettings, issuer: QuoteIssuer | None) -> Parameters
 
     Raises:
         ActivationRefused: the Coordinator said no.
-        ActivationError: no answer, or one that does not lead to the pinned root.
+        UntrustedAnswer: the answer does not lead to the pinned root.
+        ActivationError: no answer, or one that cannot be used.
         IdentityError: the names or the UUID file are no good.
     """
     pinned = None if settings.coordinator_root is None else _read_root(settings)
@@ -94,7 +99,7 @@ def check_pin(parameters: Parameters, *, pinned: x509.Certificate, server: x509.
     root and intermediate are one key with two certificates (marblerun-core section 3).
 
     Raises:
-        ActivationError: any of it is not so.
+        UntrustedAnswer: any of it is not so.
     """
     try:
         (root,) = _certificates(parameters, COORDINATOR_ROOT_CA)
@@ -104,14 +109,14 @@ def check_pin(parameters: Parameters, *, pinned: x509.Certificate, server: x509.
         leaf.verify_directly_issued_by(intermediate)
         same_key = spki_der(server) == spki_der(intermediate) == spki_der(marble_root)
     except Exception as error:  # cryptography raises many kinds on hostile certificates
-        raise ActivationError(
+        raise UntrustedAnswer(
             f"the Coordinator's certificates do not lead to its own root ({type(error).__name__})"
         ) from error
     expected, found = (one.public_bytes(Encoding.DER) for one in (pinned, root))
     if not hmac.compare_digest(expected, found):
-        raise ActivationError("this is another Coordinator than the one EDG_MARBLE_COORDINATOR_ROOT names")
+        raise UntrustedAnswer("this is another Coordinator than the one EDG_MARBLE_COORDINATOR_ROOT names")
     if not same_key:
-        raise ActivationError(
+        raise UntrustedAnswer(
             "the server that answered does not hold the key that the pinned root vouches for"
         )
 

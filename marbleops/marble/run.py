@@ -13,7 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from marbleops.marble.activate import ActivationError, ActivationRefused, Parameters, activate
+from marbleops.marble.activate import (
+    ActivationError,
+    ActivationRefused,
+    Parameters,
+    UntrustedAnswer,
+    activate,
+)
 from marbleops.marble.identity import IdentityError
 from marbleops.marble.place import PlaceError, place_files
 from marbleops.marble.settings import MarbleSettings, SettingsError
@@ -23,7 +29,7 @@ if TYPE_CHECKING:
 
     from marbleops.attestation.platform.base import QuoteIssuer
 
-USAGE, REFUSED, UNREACHABLE = 2, 3, 5
+USAGE, REFUSED, UNREACHABLE, UNTRUSTED = 2, 3, 5, 6
 """Exit codes before the application runs; the command line's table (``cli.exits``) says the same."""
 CANNOT_START = 126
 
@@ -47,12 +53,14 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         settings = MarbleSettings.from_environ(environ, directory=Path.cwd())
         issuer = _issuer(options)
         parameters = activate(settings, issuer)
-        program = prepare(parameters, command=tuple(options.command), environ=environ)
+        program = prepare(parameters, command=_command(options), environ=environ)
         place_files(parameters.files)
     except (SettingsError, CommandError, IdentityError) as error:
         return _say(str(error), USAGE)
     except ActivationRefused as refusal:
         return _say(str(refusal), REFUSED)
+    except UntrustedAnswer as error:
+        return _say(str(error), UNTRUSTED)
     except ActivationError as error:
         return _say(str(error), UNREACHABLE)
     except PlaceError as error:
@@ -89,8 +97,13 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--platform", choices=["simulation"], help="where quotes come from; none: no quote")
     parser.add_argument("--simulation-dir", type=Path, help="the simulation platform's folder")
     parser.add_argument("--enclave", type=Path, help="enclave.json: what is measured and who signed it")
-    parser.add_argument("command", nargs="*", metavar="COMMAND", help="after --; the manifest's Argv wins")
+    parser.add_argument("command", nargs=argparse.REMAINDER, help="after --; the manifest's Argv wins")
     return parser.parse_args(argv)
+
+
+def _command(options: argparse.Namespace) -> tuple[str, ...]:
+    words: list[str] = options.command
+    return tuple(words[1:] if words[:1] == ["--"] else words)
 
 
 def _issuer(options: argparse.Namespace) -> QuoteIssuer | None:
