@@ -1,0 +1,81 @@
+"""The simulated platform as ports: quotes, sealing keys, collateral. Insecure; chosen by name only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import coordinator
+import marbleops
+from coordinator.adapters.sealer import SealingKeys
+from marbleops.attestation.cache import QuoteVerifier
+from marbleops.attestation.platform.base import EnclaveIdentity
+from marbleops.attestation.platform.measure import measure_files, python_files, signer_of_label
+from marbleops.attestation.platform.simulation import KEY_FILE, SimulationPlatform
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from coordinator.ports import QuoteIssuer
+    from marbleops.attestation.collateral import Collateral
+
+SIGNER_LABEL = "marbleops coordinator"
+PRODUCT_ID = 3
+SECURITY_VERSION = 3
+"""MarbleRun's numbers for its Coordinator enclave (marblerun-core section 12)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedPlatform:
+    """One simulated machine with this Coordinator as an enclave on it."""
+
+    platform: SimulationPlatform
+    identity: EnclaveIdentity
+
+    def issuer(self) -> QuoteIssuer:
+        """Return the issuer of this Coordinator's quotes."""
+        return self.platform.issuer(self.identity)
+
+    def verifier(self) -> QuoteVerifier:
+        """Return a verifier that trusts this machine's anchor, and so proves nothing to anyone else."""
+        return QuoteVerifier(self.platform.anchors())
+
+    def collateral(self) -> Collateral:
+        """Return the collateral as published now."""
+        return self.platform.collateral()
+
+    def sealing_keys(self) -> SealingKeys:
+        """Return the sealing keys of this Coordinator on this machine."""
+        return SealingKeys(
+            unique=self.platform.sealing_key(self.identity, policy="unique"),
+            product=self.platform.sealing_key(self.identity, policy="product"),
+        )
+
+
+def open_platform(directory: Path, *, at: datetime) -> SimulatedPlatform:
+    """Open the machine in *directory*, made now if there is none.
+
+    Raises:
+        PlatformError: the directory is no machine that may be used.
+    """
+    if (directory / KEY_FILE).exists():
+        platform = SimulationPlatform.open(directory)
+    else:
+        platform = SimulationPlatform.create(directory, at=at)
+    return SimulatedPlatform(platform, own_identity())
+
+
+def own_identity() -> EnclaveIdentity:
+    """Measure this Coordinator: every module of the two packages that make it up."""
+    files: dict[str, Path] = {}
+    for package in (coordinator, marbleops):
+        assert package.__file__ is not None
+        files |= python_files(Path(package.__file__).parent)
+    return EnclaveIdentity(
+        unique_id=measure_files(files),
+        signer_id=signer_of_label(SIGNER_LABEL),
+        product_id=PRODUCT_ID,
+        security_version=SECURITY_VERSION,
+        debug=False,
+    )

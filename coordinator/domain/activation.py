@@ -1,0 +1,215 @@
+"""May this evidence be this marble, and what does it get (marblerun-core 4.4, 4.5, 5.5).
+
+``admit`` decides on a verified quote, ``parameters`` renders what an admitted marble receives, ``count``
+writes it into the ledger. The order of refusals is MarbleRun's: evidence before budget, both before UUID and
+CSR.
+"""
+
+from __future__ import annotations
+
+import uuid as uuids
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from coordinator.domain import pki, rendering, secrets
+from coordinator.errors import (
+    ActivationFailedError,
+    InvalidMarbleRequestError,
+    MarblePhaseError,
+    MarbleRefusedError,
+)
+from marbleops.attestation.appraisal import ReferenceValues, appraise
+from marbleops.attestation.binding import marble_report_data
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from coordinator.domain.pki import Random
+    from coordinator.domain.state import Enforcement, Ledger, State
+    from marbleops.attestation.verdict import Verdict
+    from marbleops.manifest.model import Marble, Package
+
+MAX_MARBLE_TYPE_CHARS = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActivationRequest:
+    """What a marble asks with; ``peer_certificate`` is the one of its TLS connection."""
+
+    marble_type: str
+    uuid: str
+    csr: bytes = field(repr=False)
+    peer_certificate: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """A marble whose evidence is good. ``attested`` is what a quote proved about the package."""
+
+    marble_type: str
+    marble: Marble
+    attested: tuple[tuple[str, str, int], int] | None
+    uuid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderedParameters:
+    """Files, environment and arguments for one marble. Not in the repr."""
+
+    files: Mapping[str, bytes] = field(repr=False)
+    env: Mapping[str, bytes] = field(repr=False)
+    argv: tuple[str, ...]
+
+
+def admit(state: State, request: ActivationRequest, verdict: Verdict | None) -> Admission:
+    """Decide whether the marble is what the manifest asks for; *verdict* None is an accepted empty quote.
+
+    Raises:
+        MarblePhaseError: nothing is enforced yet.
+        MarbleRefusedError: unknown type, wrong evidence, wrong package, or no activation left.
+        InvalidMarbleRequestError: the UUID cannot be read.
+    """
+    enforcement = state.enforcement
+    if enforcement is None:
+        raise MarblePhaseError
+    marble = enforcement.manifest.marbles.get(request.marble_type)
+    if marble is None:
+        raise MarbleRefusedError("unknown marble type requested")
+    package = enforcement.manifest.packages.get(marble.package)
+    if package is None:
+        raise MarbleRefusedError(f'undefined package "{marble.package}"')
+    attested = None if verdict is None else _appraise(marble.package, package, request, verdict)
+    check_budget(state.ledger, request.marble_type, marble)
+    return Admission(
+        marble_type=request.marble_type, marble=marble, attested=attested, uuid=parse_uuid(request.uuid)
+    )
+
+
+def check_budget(ledger: Ledger, marble_type: str, marble: Marble) -> None:
+    """Refuse an activation beyond ``MaxActivations``.
+
+    Raises:
+        MarbleRefusedError: none is left.
+    """
+    if 0 < marble.max_activations <= ledger.activations.get(marble_type, 0):
+        raise MarbleRefusedError(
+            f'reached max activations count ({marble.max_activations}) for marble type "{marble_type}"'
+        )
+
+
+def count(ledger: Ledger, admission: Admission) -> Ledger:
+    """Return the ledger after *admission*; the same ledger if there is nothing to remember.
+
+    Raises:
+        MarbleRefusedError: another activation took the last one.
+    """
+    check_budget(ledger, admission.marble_type, admission.marble)
+    if admission.marble.max_activations > 0:
+        activations = dict(ledger.activations)
+        activations[admission.marble_type] = activations.get(admission.marble_type, 0) + 1
+        ledger = replace(ledger, activations=MappingProxyType(activations))
+    if admission.attested is not None:
+        build, version = admission.attested
+        if version > ledger.attested.get(build, -1):
+            ledger = replace(ledger, attested=MappingProxyType({**ledger.attested, build: version}))
+    return ledger
+
+
+def parameters(
+    state: State, admission: Admission, *, csr: bytes, at: datetime, random: Random
+) -> RenderedParameters:
+    """Issue the marble's certificate and render its files, environment and arguments.
+
+    Raises:
+        ActivationFailedError: the CSR is unusable, or a template cannot be rendered.
+    """
+    enforcement = state.enforcement
+    assert enforcement is not None
+    leaf = pki.issue_leaf(
+        state.authorities,
+        csr=csr,
+        uuid=admission.uuid,
+        marble_type=admission.marble_type,
+        at=at,
+        random=random,
+    )
+    credentials = rendering.Credentials(authorities=state.authorities, leaf=leaf)
+    current, previous = _secrets(enforcement, admission)
+    resolve = rendering.resolver(credentials, current=current, previous=previous)
+    given = admission.marble.parameters
+    files = {name: rendering.render_file(name, file, resolve) for name, file in sorted(given.files.items())}
+    env = {name: rendering.render_env(name, file, resolve) for name, file in sorted(given.env.items())}
+    return RenderedParameters(
+        files=files, env={**env, **rendering.reserved_env(credentials)}, argv=given.argv
+    )
+
+
+def parse_uuid(text: str) -> str:
+    """Read a UUID in the forms MarbleRun takes and return its canonical text.
+
+    The nil UUID is refused: MarbleRun gives it the shared placeholders (marblerun-core A1).
+
+    Raises:
+        InvalidMarbleRequestError: not a UUID.
+    """
+    plain = text
+    if len(plain) == 45 and plain[:9].lower() == "urn:uuid:":
+        plain = plain[9:]
+    elif len(plain) == 38:
+        plain = plain[1:-1]
+    dashes = [index for index, char in enumerate(plain) if char == "-"]
+    shaped = (len(plain) == 36 and dashes == [8, 13, 18, 23]) or (len(plain) == 32 and not dashes)
+    digits = plain.replace("-", "")
+    if not shaped or not all(char in "0123456789abcdefABCDEF" for char in digits):
+        raise InvalidMarbleRequestError(
+            "invalid UUID: expected 36 characters such as 01234567-89ab-4cde-8f01-23456789abcd"
+        )
+    parsed = uuids.UUID(digits)
+    if parsed.int == 0:
+        raise InvalidMarbleRequestError("invalid UUID: the nil UUID names no marble")
+    return str(parsed)
+
+
+def _appraise(
+    name: str, package: Package, request: ActivationRequest, verdict: Verdict
+) -> tuple[tuple[str, str, int], int] | None:
+    reference = ReferenceValues(
+        debug=package.debug,
+        unique_id=package.unique_id,
+        signer_id=package.signer_id,
+        product_id=package.product_id,
+        security_version=package.security_version,
+        accepted_tcb_statuses=package.accepted_tcb_statuses,
+        accepted_advisories=package.accepted_advisories,
+    )
+    appraisal = appraise(verdict, reference, report_data=marble_report_data(request.peer_certificate))
+    if not appraisal.accepted:
+        raise MarbleRefusedError(f'invalid quote for package "{name}": {appraisal.reason}')
+    report = verdict.report
+    if report is None:
+        raise MarbleRefusedError("invalid quote: no report")
+    if package.signer_id is None or package.product_id is None:
+        return None
+    return (name, report.signer_id.hex(), report.product_id), report.security_version
+
+
+def _secrets(
+    enforcement: Enforcement, admission: Admission
+) -> tuple[Mapping[str, secrets.Material], Mapping[str, secrets.Material]]:
+    marble_name = "" if admission.marble.disable_secret_binding else admission.marble_type
+    definitions = enforcement.manifest.secrets
+    try:
+        current, previous = (
+            secrets.for_marble(
+                definitions, stored, root_secret=root, uuid=admission.uuid, marble_name=marble_name
+            )
+            for stored, root in (
+                (enforcement.secrets.current, enforcement.secrets.root),
+                (enforcement.secrets.previous, enforcement.secrets.previous_root),
+            )
+        )
+    except ValueError as error:
+        raise ActivationFailedError("generating marble secrets: invalid secret size") from error
+    return current, previous

@@ -1,0 +1,292 @@
+"""The Coordinator's certificates: root, intermediate, marble root and marble leaves.
+
+The profiles of marblerun-core section 3, exactly: P-384 with SHA-384 throughout, the order of extensions, key
+identifiers of SHA-256 cut to 20 bytes, an intermediate and a marble root that share key and subject and so
+form one cross-signed authority, and a validity that ends with Go's longest duration. Time and randomness are
+arguments.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from coordinator.errors import ActivationFailedError
+
+Random = Callable[[int], bytes]
+
+ROOT_NAME = "MarbleRun Coordinator"
+INTERMEDIATE_NAME = "MarbleRun Coordinator - Intermediate CA"
+MARBLE_TYPE_OID = x509.ObjectIdentifier("1.3.9903.2.1")
+FOREVER = timedelta(seconds=(2**63 - 1) // 10**9)
+MAX_CSR_BYTES = 64 * 1024
+
+_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFC7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973
+_CSR_NAME_OIDS = (
+    NameOID.COUNTRY_NAME,
+    NameOID.STATE_OR_PROVINCE_NAME,
+    NameOID.LOCALITY_NAME,
+    NameOID.STREET_ADDRESS,
+    NameOID.POSTAL_CODE,
+    NameOID.ORGANIZATIONAL_UNIT_NAME,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyPair:
+    """A P-384 private key and a certificate over its public half. The key is not in the repr."""
+
+    key: ec.EllipticCurvePrivateKey = field(repr=False)
+    certificate: x509.Certificate
+
+    @property
+    def certificate_pem(self) -> bytes:
+        """The certificate in PEM."""
+        return self.certificate.public_bytes(serialization.Encoding.PEM)
+
+    @property
+    def certificate_der(self) -> bytes:
+        """The certificate in DER."""
+        return self.certificate.public_bytes(serialization.Encoding.DER)
+
+    @property
+    def key_pkcs8(self) -> bytes:
+        """The private key as PKCS#8 DER."""
+        return _private(self.key, serialization.Encoding.DER)
+
+    @property
+    def key_pem(self) -> bytes:
+        """The private key as PKCS#8 PEM."""
+        return _private(self.key, serialization.Encoding.PEM)
+
+    @property
+    def spki(self) -> bytes:
+        """The public key as SubjectPublicKeyInfo DER."""
+        return _spki(self.key.public_key())
+
+    @classmethod
+    def load(cls, *, key_pkcs8: bytes, certificate_der: bytes) -> KeyPair:
+        """Read a pair back.
+
+        Raises:
+            ValueError: not a P-384 key, not a certificate, or the two do not belong together.
+        """
+        key = serialization.load_der_private_key(key_pkcs8, password=None)
+        if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP384R1):
+            raise ValueError("not a P-384 private key")  # noqa: TRY004 - the value is wrong, whatever its class
+        certificate = x509.load_der_x509_certificate(certificate_der)
+        if _spki(certificate.public_key()) != _spki(key.public_key()):
+            raise ValueError("the certificate is not for this key")
+        return cls(key=key, certificate=certificate)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authorities:
+    """The certificates of one deployment at one time; ``marble_root`` has the intermediate's key."""
+
+    root: KeyPair
+    intermediate: KeyPair
+    marble_root: KeyPair
+
+    @property
+    def chain_pem(self) -> str:
+        """Intermediate and root, as ``GET quote`` gives them."""
+        return (self.intermediate.certificate_pem + self.root.certificate_pem).decode()
+
+
+def create_root(*, names: tuple[str, ...], at: datetime, random: Random) -> KeyPair:
+    """Make the root: the identity of the deployment, which no update changes."""
+    key = _new_key(random)
+    certificate = _authority(ROOT_NAME, names, at, random, subject_key=key, issuer=None)
+    return KeyPair(key=key, certificate=certificate)
+
+
+def renew(root: KeyPair, *, names: tuple[str, ...], at: datetime, random: Random) -> Authorities:
+    """Make a new intermediate under *root* and the marble root of the same key (section 3, Rotation)."""
+    key = _new_key(random)
+    intermediate = _authority(INTERMEDIATE_NAME, names, at, random, subject_key=key, issuer=root)
+    marble_root = _authority(INTERMEDIATE_NAME, names, at, random, subject_key=key, issuer=None)
+    return Authorities(
+        root=root,
+        intermediate=KeyPair(key=key, certificate=intermediate),
+        marble_root=KeyPair(key=key, certificate=marble_root),
+    )
+
+
+def names_of(certificate: x509.Certificate) -> tuple[str, ...]:
+    """Return a certificate's names as ``EDG_COORDINATOR_DNS_NAMES`` lists them."""
+    sans = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    addresses = [str(address) for address in sans.get_values_for_type(x509.IPAddress)]
+    return (
+        *sans.get_values_for_type(x509.DNSName),
+        *(a for a in addresses if a not in {"127.0.0.1", "::1"}),
+    )
+
+
+def issue_leaf(
+    authorities: Authorities, *, csr: bytes, uuid: str, marble_type: str, at: datetime, random: Random
+) -> KeyPair:
+    """Issue a marble's certificate with a key of our own; the CSR only asks for names.
+
+    Raises:
+        ActivationFailedError: the CSR cannot be read or is not signed by its own key.
+    """
+    request = _parse_csr(csr)
+    key = _new_key(random)
+    issuer = authorities.marble_root.certificate
+    builder = _builder(_leaf_subject(request.subject, uuid), issuer.subject, key, at, random)
+    builder = builder.add_extension(_key_usage(sign_certificates=False, agree=True), critical=True)
+    builder = builder.add_extension(_EXTENDED_USAGE, critical=False)
+    builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+    builder = builder.add_extension(_authority_key_identifier(authorities.marble_root), critical=False)
+    sans = _requested_names(request)
+    if sans:
+        builder = builder.add_extension(x509.SubjectAlternativeName(sans), critical=False)
+    builder = builder.add_extension(
+        x509.UnrecognizedExtension(MARBLE_TYPE_OID, marble_type.encode()), critical=False
+    )
+    return KeyPair(key=key, certificate=builder.sign(authorities.marble_root.key, hashes.SHA384()))
+
+
+def sign(pair: KeyPair, message: bytes, *, algorithm: hashes.HashAlgorithm) -> bytes:
+    """Sign *message* with ECDSA; DER."""
+    return pair.key.sign(message, ec.ECDSA(algorithm))
+
+
+_EXTENDED_USAGE = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
+
+
+def _authority(
+    common_name: str,
+    names: tuple[str, ...],
+    at: datetime,
+    random: Random,
+    *,
+    subject_key: ec.EllipticCurvePrivateKey,
+    issuer: KeyPair | None,
+) -> x509.Certificate:
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+    issuer_name = subject if issuer is None else issuer.certificate.subject
+    builder = _builder(subject, issuer_name, subject_key, at, random)
+    builder = builder.add_extension(_key_usage(sign_certificates=True, agree=False), critical=True)
+    builder = builder.add_extension(_EXTENDED_USAGE, critical=False)
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    builder = builder.add_extension(x509.SubjectKeyIdentifier(_key_identifier(subject_key)), critical=False)
+    if issuer is not None:
+        builder = builder.add_extension(_authority_key_identifier(issuer), critical=False)
+    builder = builder.add_extension(x509.SubjectAlternativeName(_own_names(names)), critical=False)
+    return builder.sign(subject_key if issuer is None else issuer.key, hashes.SHA384())
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, at: datetime, random: Random
+) -> x509.CertificateBuilder:
+    begin = at.replace(microsecond=0)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(max(1, int.from_bytes(random(16), "big")))
+        .not_valid_before(begin)
+        .not_valid_after(begin + FOREVER)
+    )
+
+
+def _key_usage(*, sign_certificates: bool, agree: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=agree,
+        key_cert_sign=sign_certificates,
+        crl_sign=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _own_names(names: tuple[str, ...]) -> list[x509.GeneralName]:
+    """DNS names in order, then 127.0.0.1 and ::1, then the other addresses of the list (section 3)."""
+    dns: list[x509.GeneralName] = []
+    addresses: list[x509.GeneralName] = []
+    for name in names:
+        try:
+            addresses.append(x509.IPAddress(ipaddress.ip_address(name)))
+        except ValueError:
+            dns.append(x509.DNSName(name))
+    local = [x509.IPAddress(ipaddress.ip_address(text)) for text in ("127.0.0.1", "::1")]
+    return [*dns, *local, *(a for a in addresses if a not in local)]
+
+
+def _parse_csr(csr: bytes) -> x509.CertificateSigningRequest:
+    if len(csr) > MAX_CSR_BYTES:
+        raise ActivationFailedError("generating marble authentication secrets: the CSR is too large")
+    try:
+        request = x509.load_der_x509_csr(csr)
+        valid = request.is_signature_valid
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm) as error:
+        raise ActivationFailedError(
+            "generating marble authentication secrets: parsing CSR: malformed"
+        ) from error
+    if not valid:
+        raise ActivationFailedError("generating marble authentication secrets: signature over CSR is invalid")
+    return request
+
+
+def _leaf_subject(requested: x509.Name, uuid: str) -> x509.Name:
+    """Return the CSR's subject in Go's order, its Organization dropped, its common name replaced."""
+    attributes = [a for oid in _CSR_NAME_OIDS for a in requested.get_attributes_for_oid(oid)]
+    attributes.append(x509.NameAttribute(NameOID.COMMON_NAME, uuid))
+    attributes.extend(requested.get_attributes_for_oid(NameOID.SERIAL_NUMBER))
+    return x509.Name(attributes)
+
+
+def _requested_names(request: x509.CertificateSigningRequest) -> list[x509.GeneralName]:
+    try:
+        sans = request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        dns: list[x509.GeneralName] = [x509.DNSName(name) for name in sans.get_values_for_type(x509.DNSName)]
+        return dns + [x509.IPAddress(address) for address in sans.get_values_for_type(x509.IPAddress)]
+    except x509.ExtensionNotFound:
+        return []
+    except (ValueError, x509.DuplicateExtension) as error:
+        raise ActivationFailedError(
+            "generating marble authentication secrets: parsing CSR: bad names"
+        ) from error
+
+
+def _authority_key_identifier(issuer: KeyPair) -> x509.AuthorityKeyIdentifier:
+    return x509.AuthorityKeyIdentifier(_key_identifier(issuer.key), None, None)
+
+
+def _key_identifier(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """SHA-256 over the BIT STRING's content, cut to 20 bytes: what Go has done since 1.25."""
+    point = key.public_key().public_bytes(
+        serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint
+    )
+    return hashlib.sha256(point).digest()[:20]
+
+
+def _new_key(random: Random) -> ec.EllipticCurvePrivateKey:
+    """Make a P-384 key from 64 random bytes, 128 bits more than the order, so that the bias is negligible."""
+    scalar = int.from_bytes(random(64), "big") % (_ORDER - 1) + 1
+    return ec.derive_private_key(scalar, ec.SECP384R1())
+
+
+def _private(key: ec.EllipticCurvePrivateKey, encoding: serialization.Encoding) -> bytes:
+    return key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+
+
+def _spki(key: object) -> bytes:
+    assert isinstance(key, ec.EllipticCurvePublicKey)
+    return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)

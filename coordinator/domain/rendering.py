@@ -1,0 +1,98 @@
+"""What templates read and what they become: files and environment of one marble (marblerun-core 4.5, 5.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from coordinator.errors import ActivationFailedError
+from marbleops.manifest.template import (
+    Path,
+    Root,
+    Target,
+    TemplateError,
+    TemplateValue,
+    parse_template,
+    render,
+)
+
+if TYPE_CHECKING:
+    from coordinator.domain.pki import Authorities, KeyPair
+    from coordinator.domain.secrets import Material
+    from marbleops.manifest.model import File
+
+Resolve = Callable[[Path], TemplateValue]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """A marble's fresh certificate and key, and the authorities above it."""
+
+    authorities: Authorities
+    leaf: KeyPair = field(repr=False)
+
+
+def reserved_env(credentials: Credentials) -> dict[str, bytes]:
+    """Return the variables the Coordinator sets; they overwrite the manifest's (4.5)."""
+    authorities, leaf = credentials.authorities, credentials.leaf
+    chain = leaf.certificate_pem + authorities.intermediate.certificate_pem
+    return {
+        "MARBLE_PREDEFINED_ROOT_CA": authorities.marble_root.certificate_pem,
+        "MARBLE_PREDEFINED_MARBLE_CERTIFICATE_CHAIN": chain,
+        "MARBLE_PREDEFINED_PRIVATE_KEY": leaf.key_pem,
+        "MARBLE_PREDEFINED_COORDINATOR_ROOT_CA": authorities.root.certificate_pem,
+    }
+
+
+def resolver(
+    credentials: Credentials, *, current: Mapping[str, Material], previous: Mapping[str, Material]
+) -> Resolve:
+    """Return the function that gives templates their values."""
+    authorities, leaf = credentials.authorities, credentials.leaf
+    reserved = {
+        "RootCA": TemplateValue(cert=authorities.marble_root.certificate_der),
+        "MarbleCert": TemplateValue(cert=leaf.certificate_der, public=leaf.spki, private=leaf.key_pkcs8),
+        "CoordinatorRoot": TemplateValue(cert=authorities.root.certificate_der),
+        "CoordinatorIntermediate": TemplateValue(cert=authorities.intermediate.certificate_der),
+    }
+
+    def resolve(path: Path) -> TemplateValue:
+        if path.root is Root.MARBLERUN:
+            return reserved[path.name]
+        material = (current if path.root is Root.SECRETS else previous)[path.name]
+        return TemplateValue(type=material.type, public=material.public, private=material.private)
+
+    return resolve
+
+
+def render_file(name: str, file: File, resolve: Resolve) -> bytes:
+    """Render a file.
+
+    Raises:
+        ActivationFailedError: its template reads an empty or missing value.
+    """
+    return _render(
+        file, Target.FILE, f'customizing marble parameters: parsing secrets for file "{name}"', resolve
+    )
+
+
+def render_env(name: str, file: File, resolve: Resolve) -> bytes:
+    """Render an environment variable.
+
+    Raises:
+        ActivationFailedError: its template reads an empty or missing value.
+    """
+    place = f'customizing marble parameters: parsing secrets for env variable "{name}"'
+    return _render(file, Target.ENV, place, resolve)
+
+
+def _render(file: File, target: Target, place: str, resolve: Resolve) -> bytes:
+    if file.no_templates:
+        return file.data
+    try:
+        return render(parse_template(file.data, target=target), resolve)
+    except TemplateError as error:
+        raise ActivationFailedError(f"{place}: {error}") from error
+    except KeyError as error:
+        raise ActivationFailedError(f"{place}: secret does not exist") from error

@@ -1,0 +1,227 @@
+"""The composition root: settings to adapters to service to the two servers, and an orderly end.
+
+Exit codes: 0 after a signal, 1 when the state, the platform or a port forbids to start, 2 for wrong settings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from coordinator.adapters.barrier import Barrier
+from coordinator.adapters.dcap import DcapVerifier
+from coordinator.adapters.journal import configure_logging
+from coordinator.adapters.sealer import AesGcmSealer
+from coordinator.adapters.simulation import SimulatedPlatform, open_platform
+from coordinator.adapters.sqlite import SqliteStore, set_aside
+from coordinator.adapters.system import SystemClock, SystemEntropy
+from coordinator.api.routes import Caller
+from coordinator.api.servers import serve_mesh, serve_rest
+from coordinator.domain import pki
+from coordinator.domain.phase import Phase
+from coordinator.domain.state import State
+from coordinator.errors import (
+    CoordinatorError,
+    CorruptStateError,
+    ForeignSealError,
+    ManifestRefusedError,
+    SealError,
+)
+from coordinator.guard import Guard, load
+from coordinator.ports import SealPolicy
+from coordinator.service import Options, Ports, Service
+from coordinator.settings import SIMULATION, Settings, SettingsError, read_settings
+from marbleops.attestation.platform.simulation import PlatformError
+from marbleops.manifest.digest import Digest
+from marbleops.manifest.limits import MAX_MANIFEST_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from coordinator.api.tls import TlsServer
+
+EXECUTOR_THREADS = 3
+"""Few, since an enclave reserves each: one decision at a time, and room for marbles and readers beside it."""
+
+SIMULATION_WARNING = (
+    "INSECURE SIMULATION: this Coordinator runs on a simulated platform. Its quotes, its sealing and the "
+    "quotes it accepts protect nothing. Its certificates have MarbleRun's names and do not say so."
+)
+EMPTY_QUOTE_WARNING = (
+    "INSECURE: EDG_COORDINATOR_INSECURE_EMPTY_QUOTE=1 admits marbles without any quote, as any package."
+)
+_log = structlog.get_logger("coordinator")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _World:
+    """The adapters of one process, without the store."""
+
+    platform: SimulatedPlatform
+    sealer: AesGcmSealer
+    clock: SystemClock
+    entropy: SystemEntropy
+
+
+def main(environ: Mapping[str, str]) -> int:
+    """Run a Coordinator until a signal ends it; return the exit code."""
+    try:
+        settings = read_settings(environ, cwd=Path.cwd())
+    except SettingsError as error:
+        print(f"coordinator: cannot start:\n{error}", file=sys.stderr)  # noqa: T201 - before there is a log
+        return 2
+    configure_logging(debug=settings.developer_mode)
+    warnings = (SIMULATION_WARNING, *((EMPTY_QUOTE_WARNING,) if settings.accept_empty_quotes else ()))
+    for warning in warnings:
+        _log.warning("insecure", warning=warning)
+    try:
+        world = _open_world(settings)
+        store, guard = _open_state(settings, world)
+        try:
+            asyncio.run(_run(settings, _start_service(settings, world, store, guard, warnings)))
+        finally:
+            store.close()
+    except (CoordinatorError, PlatformError) as error:
+        _log.error("cannot_start", reason=str(error))
+        return 1
+    except OSError as error:
+        _log.error("cannot_start", reason=f"{error.strerror}: {error.filename or 'a port'}")
+        return 1
+    _log.info("stopped")
+    return 0
+
+
+def _open_world(settings: Settings) -> _World:
+    clock, entropy = SystemClock(), SystemEntropy()
+    platform = open_platform(settings.simulation_directory, at=clock.now())
+    return _World(
+        platform=platform,
+        sealer=AesGcmSealer(platform.sealing_keys(), entropy),
+        clock=clock,
+        entropy=entropy,
+    )
+
+
+def _open_state(settings: Settings, world: _World) -> tuple[SqliteStore, Guard]:
+    """Replay the stored state. Another enclave's state means recovery; a contradiction means no start.
+
+    With EDG_COORDINATOR_ALLOW_RESET=1 either one is set aside, never overwritten, and the Coordinator starts
+    fresh; a state that verifies is never reset.
+    """
+    store = SqliteStore(settings.seal_directory)
+    try:
+        return store, _replay(settings, world, store)
+    except (CorruptStateError, SealError) as error:
+        if settings.allow_reset:
+            store.close()
+            moved = set_aside(settings.seal_directory, suffix=world.clock.now().strftime("%Y%m%dT%H%M%SZ"))
+            _log.warning("reset", reason=str(error), kept_as=[path.name for path in moved])
+            store = SqliteStore(settings.seal_directory)
+            return store, _replay(settings, world, store)
+        if isinstance(error, ForeignSealError):
+            _log.warning("recovery", reason=str(error), advice="recovery itself is not supported yet")
+            return store, Guard(_fresh(settings, world, Phase.RECOVERY), None, _sealed(world, store))
+        store.close()
+        raise
+
+
+def _replay(settings: Settings, world: _World, store: SqliteStore) -> Guard:
+    return load(_fresh(settings, world, Phase.ACCEPTING_MANIFEST), _sealed(world, store))
+
+
+def _sealed(world: _World, store: SqliteStore) -> _SealedStores:
+    return _SealedStores(world.sealer, store)
+
+
+@dataclass(frozen=True, slots=True)
+class _SealedStores:
+    """Gives the sealed store that writes under a policy; all of them read everything."""
+
+    sealer: AesGcmSealer
+    store: SqliteStore
+
+    def __call__(self, policy: SealPolicy) -> Barrier:
+        return Barrier(self.store, self.sealer, policy=policy)
+
+
+def _fresh(settings: Settings, world: _World, phase: Phase) -> State:
+    at, random = world.clock.now(), world.entropy.bytes
+    root = pki.create_root(names=settings.dns_names, at=at, random=random)
+    return State(phase=phase, authorities=pki.renew(root, names=settings.dns_names, at=at, random=random))
+
+
+def _start_service(
+    settings: Settings, world: _World, store: SqliteStore, guard: Guard, warnings: tuple[str, ...]
+) -> Service:
+    ports = Ports(
+        issuer=world.platform.issuer(),
+        verifier=DcapVerifier(world.platform.verifier(), world.platform.collateral),
+        clock=world.clock,
+        entropy=world.entropy,
+        sealed=_sealed(world, store)(SealPolicy.PRODUCT),
+    )
+    options = Options(
+        platform=SIMULATION,
+        warnings=warnings,
+        genesis_digest=settings.genesis_digest,
+        accept_empty_quotes=settings.accept_empty_quotes,
+        collateral=lambda: world.platform.collateral().to_json(),
+    )
+    service = Service(guard, ports, options)
+    if settings.startup_manifest is not None:
+        service.set_manifest(_read_startup_manifest(settings.startup_manifest))
+    return service
+
+
+def _read_startup_manifest(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_MANIFEST_BYTES + 1)
+    except OSError as error:
+        raise ManifestRefusedError("EDG_STARTUP_MANIFEST names a file that cannot be read") from error
+
+
+async def _run(settings: Settings, service: Service) -> None:
+    """Serve both ports until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    with ThreadPoolExecutor(EXECUTOR_THREADS, thread_name_prefix="coordinator") as executor:
+        caller = Caller(service, executor)
+        rest = await serve_rest(caller, host=settings.client.host, port=settings.client.port)
+        mesh = await serve_mesh(caller, host=settings.mesh.host, port=settings.mesh.port)
+        root = Digest.of(service.snapshot().authorities.root.certificate_der)
+        _log.info(
+            "serving", client=rest.port, mesh=mesh.port, root=str(root), phase=service.status().phase.name
+        )
+        if settings.ready_file is not None:
+            _announce(settings.ready_file, rest=rest.port, mesh=mesh.port, root=root)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_until(stop, rest), name="rest")
+            group.create_task(_until(stop, mesh), name="mesh")
+
+
+async def _until(stop: asyncio.Event, server: TlsServer) -> None:
+    try:
+        await stop.wait()
+    finally:
+        server.close()
+    await server.wait_closed()
+
+
+def _announce(path: Path, *, rest: int, mesh: int, root: Digest) -> None:
+    """Write the ready file in one step: who sees it sees all of it."""
+    text = json.dumps({"pid": os.getpid(), "meshPort": mesh, "clientPort": rest, "root": str(root)})
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(text + "\n", encoding="utf-8")
+    draft.replace(path)

@@ -1,0 +1,177 @@
+"""The start configuration: MarbleRun's ``EDG_*`` variables and a few of ours (marblerun-core section 12).
+
+Every wrong variable is reported at once, each with what to write instead. A variable of MarbleRun's that
+would change what is enforced, and that this version does not know how to obey, stops the start: silence would
+be a wrong result.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from marbleops.manifest.digest import Digest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+SIMULATION = "simulation"
+_PLATFORM = "EDG_COORDINATOR_PLATFORM"
+_UNSUPPORTED = (
+    "EDG_COORDINATOR_PROMETHEUS_ADDR",
+    "EDG_STORE_BACKEND",
+    "EDG_K8S_STATE_NAME",
+    "EDG_K8S_SERVICE_NAME",
+    "EDG_K8S_KEK_MAP",
+    "EDG_K8S_NAMESPACE",
+    "EDG_DISTRIBUTED_COORDINATOR",
+    "EDG_ENTERPRISE_LICENSED_FEATURES",
+    "EDG_AZURE_HSM_VAULT_URL",
+    "EDG_AZURE_HSM_KEY_NAME",
+    "EDG_AZURE_HSM_KEY_VERSION",
+    "EDG_MAA_URL",
+    "EDG_AZURE_CLIENT_ID",
+    "EDG_AZURE_TENANT_ID",
+    "EDG_AZURE_CLIENT_SECRET",
+    "EDG_AZURE_FEDERATED_TOKEN_FILE",
+    "EDG_AZURE_AUTHORITY_HOST",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where to listen. An empty host is every address."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything the host decides about one Coordinator process."""
+
+    mesh: Address
+    client: Address
+    dns_names: tuple[str, ...]
+    seal_directory: Path
+    simulation_directory: Path
+    ready_file: Path | None
+    startup_manifest: Path | None
+    genesis_digest: Digest | None
+    accept_empty_quotes: bool
+    allow_reset: bool
+    developer_mode: bool
+
+
+class SettingsError(Exception):
+    """One or more wrong variables; the text has a line for each."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def process_environment() -> Mapping[str, str]:
+    """Return this process's environment; the only place that reads it."""
+    return os.environ
+
+
+def read_settings(environ: Mapping[str, str], *, cwd: Path) -> Settings:
+    """Read the start configuration; an empty variable counts as unset.
+
+    Raises:
+        SettingsError: with every problem found.
+    """
+    reader = _Reader(environ, cwd)
+    reader.refuse_unsupported()
+    reader.check_platform()
+    settings = Settings(
+        mesh=reader.address("EDG_COORDINATOR_MESH_ADDR", ":2001"),
+        client=reader.address("EDG_COORDINATOR_CLIENT_ADDR", ":4433"),
+        dns_names=tuple(reader.text("EDG_COORDINATOR_DNS_NAMES", "localhost").split(",")),
+        seal_directory=reader.seal_directory(),
+        simulation_directory=reader.required_path("EDG_COORDINATOR_SIMULATION_DIR"),
+        ready_file=reader.optional_path("EDG_COORDINATOR_READY_FILE"),
+        startup_manifest=reader.optional_path("EDG_STARTUP_MANIFEST"),
+        genesis_digest=reader.digest("EDG_COORDINATOR_GENESIS_DIGEST"),
+        accept_empty_quotes=reader.flag("EDG_COORDINATOR_INSECURE_EMPTY_QUOTE"),
+        allow_reset=reader.flag("EDG_COORDINATOR_ALLOW_RESET"),
+        developer_mode=reader.flag("EDG_COORDINATOR_DEV_MODE") or reader.flag("EDG_DEBUG_LOGGING"),
+    )
+    if reader.problems:
+        raise SettingsError(tuple(reader.problems))
+    return settings
+
+
+class _Reader:
+    """Reads variables and collects what is wrong with them."""
+
+    def __init__(self, environ: Mapping[str, str], cwd: Path) -> None:
+        self._environ = environ
+        self._cwd = cwd
+        self.problems: list[str] = []
+
+    def text(self, name: str, default: str) -> str:
+        return self._environ.get(name) or default
+
+    def refuse_unsupported(self) -> None:
+        self.problems.extend(
+            f"{name} is set, but this version cannot obey it: unset it"
+            for name in _UNSUPPORTED
+            if self.text(name, "")
+        )
+
+    def check_platform(self) -> None:
+        platform = self.text(_PLATFORM, "")
+        if platform == "gramine":
+            self.problems.append(f"{_PLATFORM}=gramine is not supported yet: it comes with 'Attestation'")
+        elif platform != SIMULATION:
+            found = f"is {platform!r}" if platform else "is not set"
+            self.problems.append(
+                f"{_PLATFORM} {found}: set it to 'simulation' (insecure, no hardware); there is no default"
+            )
+
+    def address(self, name: str, default: str) -> Address:
+        text = self.text(name, default)
+        host, colon, port = text.rpartition(":")
+        if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+            self.problems.append(f"{name} is {text!r}: set it to host:port, for example 127.0.0.1:0")
+            return Address(host="", port=0)
+        return Address(host=host.removeprefix("[").removesuffix("]"), port=int(port))
+
+    def flag(self, name: str) -> bool:
+        text = self.text(name, "0")
+        if text not in {"0", "1"}:
+            self.problems.append(f"{name} is {text!r}: set it to 1 or 0")
+        return text == "1"
+
+    def digest(self, name: str) -> Digest | None:
+        text = self.text(name, "")
+        if not text:
+            return None
+        try:
+            return Digest.parse(text)
+        except ValueError:
+            self.problems.append(
+                f"{name} is {text[:80]!r}: set it to sha256:<64 hex> as `marbleops digest` prints it"
+            )
+            return None
+
+    def optional_path(self, name: str) -> Path | None:
+        text = self.text(name, "")
+        return self._cwd / text if text else None
+
+    def required_path(self, name: str) -> Path:
+        path = self.optional_path(name)
+        if path is None:
+            self.problems.append(f"{name} is not set: set it to the directory of the simulated platform")
+            return self._cwd
+        return path
+
+    def seal_directory(self) -> Path:
+        path = self.optional_path("EDG_COORDINATOR_SEAL_DIR")
+        if path is not None:
+            return path
+        return self._cwd / self.text("EDG_CWD", ".") / "marblerun-coordinator-data"
