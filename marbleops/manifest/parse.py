@@ -20,6 +20,7 @@ from marbleops.manifest.issues import Issues
 from marbleops.manifest.limits import MAX_INTEGER_DIGITS, MAX_MANIFEST_BYTES
 from marbleops.manifest.position import (
     JsonPath,
+    OverBoundError,
     ScanError,
     check_bounds,
     decode_text,
@@ -108,34 +109,28 @@ def _read_json(text: str) -> tuple[Any, bool]:
             parse_float=float,
         )
     except ScanError as error:
-        raise _not_json(IssueCode.TOO_LARGE, error.message, line_column(text, error.offset)) from error
-    except _ConstantError as error:
-        place = line_column(text, _first_fault(text))
-        raise _not_json(IssueCode.MALFORMED, f"{error.name} is not JSON", place) from error
-    except json.JSONDecodeError as error:
-        message = f"not JSON: {error.msg[:1].lower()}{error.msg[1:]}"
-        raise _not_json(IssueCode.MALFORMED, message, line_column(text, error.pos)) from error
+        code = IssueCode.TOO_LARGE if isinstance(error, OverBoundError) else IssueCode.MALFORMED
+        raise _not_json(code, error, text) from error
+    except (_ConstantError, json.JSONDecodeError) as error:
+        # Our own scanner explains: the same words for every version of Python.
+        raise _not_json(IssueCode.MALFORMED, _first_fault(text), text) from error
     return document, repeated
 
 
 class _ConstantError(Exception):
     """NaN or an infinity, which Python's parser takes and JSON does not know."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.name = name
-
-
-def _first_fault(text: str) -> int:
-    try:
-        scan(text)
-    except ScanError as error:
-        return error.offset
-    return 0
-
 
 def _refuse_constant(name: str) -> NoReturn:
     raise _ConstantError(name)
+
+
+def _first_fault(text: str) -> ScanError:
+    try:
+        scan(text)
+    except ScanError as error:
+        return error
+    return ScanError("not JSON", 0)
 
 
 def _integer(literal: str) -> int | float:
@@ -145,8 +140,10 @@ def _integer(literal: str) -> int | float:
     return -0.0 if literal == "-0" else int(literal)
 
 
-def _not_json(code: IssueCode, message: str, place: tuple[int, int]) -> ManifestError:
-    return ManifestError((Issue(code=code, path="", message=message, line=place[0], column=place[1]),))
+def _not_json(code: IssueCode, fault: ScanError, text: str) -> ManifestError:
+    line, column = line_column(text, fault.offset)
+    message = fault.message if code is IssueCode.TOO_LARGE else f"not JSON: {fault.message}"
+    return ManifestError((Issue(code=code, path="", message=message, line=line, column=column),))
 
 
 def _is_gitops(document: Any) -> bool:

@@ -25,12 +25,16 @@ _ESCAPED_BYTE: Final = re.compile("[\udc80-\udcff]")
 
 
 class ScanError(Exception):
-    """The text is not JSON or is over a bound; ``offset`` says where."""
+    """The text is not JSON; ``offset`` says where."""
 
     def __init__(self, message: str, offset: int) -> None:
         super().__init__(message)
         self.message = message
         self.offset = offset
+
+
+class OverBoundError(ScanError):
+    """The text is over a bound of ``limits``."""
 
 
 @dataclass(slots=True)
@@ -76,7 +80,8 @@ def check_bounds(text: str) -> None:
     """Refuse nesting and amounts that are over the bounds, before any parser recurses.
 
     Raises:
-        ScanError: the text nests too deeply or holds too many values.
+        OverBoundError: the text nests too deeply or holds too many values.
+        ScanError: something is closed that was not opened.
     """
     depth = count = 0
     for match in _TOKEN.finditer(text):
@@ -84,12 +89,14 @@ def check_bounds(text: str) -> None:
         if sign in "[{":
             depth += 1
             if depth > MAX_DEPTH:
-                raise ScanError(f"nested more than {MAX_DEPTH} levels deep", match.start())
+                raise OverBoundError(f"nested more than {MAX_DEPTH} levels deep", match.start())
         elif sign in "]}":
             depth -= 1
+            if depth < 0:
+                raise ScanError("nothing is open that this could close", match.start())
         count += sign not in "]}"
         if count > 2 * MAX_VALUES:
-            raise ScanError(f"more than {MAX_VALUES} values", match.start())
+            raise OverBoundError(f"more than {MAX_VALUES} values", match.start())
 
 
 def fold(name: str) -> str:
@@ -208,7 +215,9 @@ def _value(text: str, offset: int, node: Node, path: JsonPath, duplicates: list[
         return _array(text, offset, node, path, duplicates)
     match = (_STRING if first == '"' else _SCALAR).match(text, offset)
     if match is None:
-        raise ScanError("expected a JSON value", offset)
+        mark = text[offset : offset + 1] == "\ufeff"
+        message = "a byte order mark is not JSON" if mark else "expected a JSON value"
+        raise ScanError(message, offset)
     return match.end()
 
 

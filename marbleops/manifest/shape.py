@@ -138,8 +138,9 @@ def _tell(violation: Violation, issues: Issues) -> None:
         case "additionalProperties":
             _tell_unknown(path, value, violation.schema["properties"], issues)
         case "required":
+            written = {fold(name) for name in value}
             for name in rule:
-                if name not in value:
+                if fold(name) not in written:  # in another case it is told as an unknown name
                     expected = _words(resolve(violation.schema["properties"][name]).get("type"))
                     issues.malformed((*path, name), f"'{name}' is missing", expected=expected)
         case "type":

@@ -1,8 +1,8 @@
 """The templates of files and environment variables: ``{{ FUNC .PATH }}`` and nothing else.
 
-MarbleRun runs Go's ``text/template``; its documents and samples use only this form (marblerun-core 5.6,
-13.10). What is beyond it is refused when a manifest is set, with its place and reason, never guessed at when a
-marble starts. Known are white space inside the braces, trim markers, and raw, hex, base64, pem and string.
+MarbleRun runs Go's ``text/template``; its documents and samples use only this form (marblerun-core 5.6 and
+13.10). Anything beyond it is refused when a manifest is set, with its place and reason. Known are white
+space inside the braces, trim markers, and the functions raw, hex, base64, pem and string.
 """
 
 from __future__ import annotations
