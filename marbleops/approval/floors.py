@@ -74,13 +74,16 @@ def violations(floors: Floors, old: Manifest | None, new: Manifest) -> tuple[Flo
         before = old.packages.get(name) if old else None
         words, floor = "enforced before under this name", floors.names.get(name)
         identity = identity_of(package)
-        if identity is not None and (before is None or identity_of(before) != identity):
+        same = before is not None and identity_of(before) == identity
+        if identity is not None and not same:
             pair_floor = floors.identities.get(identity)
             if pair_floor is not None and (floor is None or pair_floor > floor):
                 words, floor = "enforced before for this SignerID and ProductID", pair_floor
         if floor is None:
             continue
         offered = package.security_version
+        if offered is None and before is not None and before.security_version is None and same:
+            continue  # dropped earlier, with permission: its floor waits for the pin's return
         if offered is None or offered < floor:
             found.append(FloorViolation(package=name, floor=floor, offered=offered, words=words))
     return tuple(found)
