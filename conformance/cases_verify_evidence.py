@@ -38,10 +38,22 @@ _P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 CASES: list[Case] = []
 
 
-def _case(case_id: str, why: str, spec: str, question: Mapping[str, Any], reason: str | None = None) -> None:
-    expected: dict[str, Any] = {"verdict": "accept" if reason is None else "reject"}
-    if reason is not None:
-        expected["reason"] = reason
+def _case(
+    case_id: str,
+    why: str,
+    spec: str,
+    question: Mapping[str, Any],
+    reason: str | None = None,
+    *,
+    payload: bytes | None = None,
+) -> None:
+    expected: dict[str, Any] = {"verdict": "reject", "reason": reason}
+    if reason is None:
+        blob = base64.b64decode(question["keys"][0].split()[1])
+        signer = base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
+        expected = {"verdict": "accept", "signer": f"SHA256:{signer}"}
+    if payload is not None:
+        expected["payloadDigest"] = "sha256:" + hashlib.sha256(payload).hexdigest()
     CASES.append(
         {
             "id": case_id,
@@ -102,8 +114,14 @@ def _pgp_armor(*, kind: int = 0x00, digest: int = 8, count: int = 1, when: int =
 
 
 def _forms() -> None:
-    _case("commit-good", "A plain signed commit by a listed key.", _ROWS, _object(_commit()))
-    _case("tag-good", "A signed tag by a listed key.", _ROWS, _object(_tag()))
+    _case(
+        "commit-good",
+        "A plain signed commit by a listed key.",
+        _ROWS,
+        _object(_commit()),
+        payload=_commit(key=None),
+    )
+    _case("tag-good", "A signed tag by a listed key.", _ROWS, _object(_tag()), payload=_tag(key=None))
     for kind in smith.KINDS:
         key = smith.key("alice", kind)
         _case(
@@ -131,6 +149,7 @@ def _forms() -> None:
         "JGit puts gpgsig before encoding; the payload is the same.",
         "gitops.md 2.1",
         _object(moved),
+        payload=jgit,
     )
     tag = smith.make_tag(_PARENT, "v1", "bob", "Signed\n", smith.key("bob")).decode().removesuffix("\n")
     folded = "mergetag " + tag.replace("\n", "\n ")
@@ -237,6 +256,7 @@ def _git_rows() -> None:
         "A third party can negate s: the signature stays good and the commit id changes, so ids prove nothing.",
         _ROWS,
         _object(_with_armor(_negate_s(key, payload)), key),
+        payload=payload,
     )
     _case(
         "two-armors-in-header",
