@@ -289,6 +289,18 @@ def _enforced(run: _Run) -> Report:
 
 
 def _stopped(run: _Run, stop: Stop) -> Report:
+    if run.commit is not None and not any(run.commit in row.commits for row in run.candidates):
+        # Nothing of the tip was judged; `wait` still wants to know why.
+        row = Candidate(
+            commits=(run.commit,),
+            digest="",
+            version=None,
+            outcome=stop.outcome,
+            reason=stop.reason,
+            message=stop.message,
+            step=stop.step,
+        )
+        run.candidates.append(row)
     return _report(run, stop)
 
 
