@@ -10,7 +10,7 @@ from marbleops.approval.gitobject import Commit, object_id
 from marbleops.approval.reasons import Reason
 from marbleops.approval.signed import VerifiedObject, verify_detached, verify_object
 from marbleops.approval.sshkey import PublicKey, parse_public_key
-from marbleops.approval.statement import approval_statement, require_approval
+from marbleops.approval.statement import approval_statement, read_approval
 from marbleops.approval.tree import find_blob, index_trees
 from marbleops.manifest.digest import Digest
 
@@ -34,8 +34,7 @@ def _accept(question: Mapping[str, Any]) -> dict[str, str]:
     verified = verify_object(base64.b64decode(question["object"]), keys=keys, require_user_presence=presence)
     if "statement" in question:
         said = question["statement"]
-        digest = Digest.parse(said["digest"])
-        require_approval(verified.object.message, digest=digest, user=said["user"])
+        _check_approval(verified.object.message, digest=Digest.parse(said["digest"]), user=said["user"])
     if "path" in question:
         _check_path(question, verified)
     return {
@@ -61,6 +60,16 @@ def _detached(
         namespace=question["namespace"],
         require_user_presence=require_user_presence,
     )
+
+
+def _check_approval(message: str, *, digest: Digest, user: str) -> None:
+    approval = read_approval(message)
+    if approval is None:
+        raise EvidenceError(Reason.TRAILER_MISSING, "no line approves a manifest")
+    if approval.digest != digest:
+        raise EvidenceError(Reason.TRAILER_WRONG_DIGEST, "it approves another manifest")
+    if approval.user != user:
+        raise EvidenceError(Reason.TRAILER_WRONG_SIGNER, "it speaks for another user")
 
 
 def _check_path(question: Mapping[str, Any], verified: VerifiedObject) -> None:

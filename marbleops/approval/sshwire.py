@@ -26,10 +26,6 @@ class Reader:
         self._at += count
         return self._raw[self._at - count : self._at]
 
-    def byte(self) -> int:
-        """Read one byte."""
-        return self.take(1)[0]
-
     def uint32(self) -> int:
         """Read a ``uint32``."""
         return int.from_bytes(self.take(4), "big")

@@ -75,22 +75,6 @@ def read_approval(message: str) -> Approval | None:
     return Approval(digest=Digest.parse(match["digest"]), user=match["user"])
 
 
-def require_approval(message: str, *, digest: Digest, user: str) -> None:
-    """Check that a message approves the manifest *digest* in the name of *user*.
-
-    Raises:
-        EvidenceError: as ``read_approval``; trailer-missing if there is none; trailer-wrong-digest;
-            trailer-wrong-signer, since rebased and squashed messages carry other people's lines.
-    """
-    approval = read_approval(message)
-    if approval is None:
-        raise EvidenceError(Reason.TRAILER_MISSING, "no line starts with 'Approve-Manifest:'")
-    if approval.digest != digest:
-        raise EvidenceError(Reason.TRAILER_WRONG_DIGEST, f"it approves {approval.digest}, not {digest}")
-    if approval.user != user:
-        raise EvidenceError(Reason.TRAILER_WRONG_SIGNER, f"it speaks for {approval.user}, signed by {user}")
-
-
 def read_key_proof(message: str) -> KeyProof | None:
     """Read the key proof in a message; ``None`` if no line starts like one.
 

@@ -21,7 +21,6 @@ from marbleops.approval.statement import (
     last_paragraph,
     read_approval,
     read_key_proof,
-    require_approval,
 )
 from marbleops.manifest.digest import Digest
 
@@ -49,7 +48,6 @@ def test_an_approval_round_trips(before: str, user: str, blank: int, raw: bytes)
     message = f"{before}\n\n{approval_line(digest, user)}\n" + "\n" * blank
 
     assert read_approval(message) == Approval(digest=digest, user=user)
-    require_approval(message, digest=digest, user=user)
 
 
 @settings(max_examples=25)
@@ -119,22 +117,6 @@ def test_before_the_last_paragraph_it_does_not_count(tail: str) -> None:
 )
 def test_the_form_is_exact(line: str) -> None:
     assert reason_of(f"Raise\n\n{line}\n") is Reason.TRAILER_MISSING
-
-
-@pytest.mark.parametrize(
-    ("message", "reason"),
-    [
-        ("Raise\n", Reason.TRAILER_MISSING),
-        (approval_line(Digest.of(b"x"), "alice"), Reason.TRAILER_WRONG_DIGEST),
-        (approval_line(DIGEST, "bob"), Reason.TRAILER_WRONG_SIGNER),
-        (approval_line(DIGEST, "Alice"), Reason.TRAILER_WRONG_SIGNER),
-    ],
-)
-def test_the_required_approval_names_digest_and_signer(message: str, reason: Reason) -> None:
-    with pytest.raises(EvidenceError) as caught:
-        require_approval(message, digest=DIGEST, user="alice")
-
-    assert caught.value.reason is reason
 
 
 @pytest.mark.parametrize("word", ["Withdraw-Manifest:", "revoke-key:", "REVOKE-KEY: x"])
