@@ -1,0 +1,99 @@
+"""A click group that imports a verb's module only when that verb is used.
+
+The whole stack costs half a second to import (architecture, decision 12), so ``marbleops --help`` prints the
+summaries of the table below and imports none of the modules. A test keeps summaries and commands together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import click
+
+from marbleops.cli.options import add_output_option
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """Where a command lives, and its line in the help page."""
+
+    section: str
+    module: str
+    attribute: str
+    summary: str
+
+
+_WRITE, _APPROVE, _WATCH, _RUN = "Write", "Approve", "Watch and check", "Run"
+
+VERBS: dict[str, Verb] = {
+    "lint": Verb(_WRITE, "manifests", "lint", "Check manifests as strictly as the Coordinator does."),
+    "digest": Verb(_WRITE, "manifests", "digest", "Print the digest that approvals of a manifest name."),
+    "plan": Verb(_WRITE, "plan", "plan", "Show what a manifest would change and who must approve it."),
+    "approve": Verb(_APPROVE, "approve", "approve", "Approve the manifest of a commit with a signed tag."),
+    "statement": Verb(_APPROVE, "statement", "statement", "Print or sign a detached approval statement."),
+    "hooks": Verb(_APPROVE, "hooks", "hooks", "Install the commit hook that asks for your approval."),
+    "status": Verb(_WATCH, "status", "status", "Show what each target of the reconciler is doing."),
+    "wait": Verb(_WATCH, "status", "wait", "Wait until a commit is enforced or refused."),
+    "verify": Verb(_WATCH, "verify", "verify", "Check a running deployment as its customer."),
+    "apply": Verb(_WATCH, "apply", "apply", "Send a manifest and its evidence to a Coordinator by hand."),
+    "target": Verb(_WATCH, "target", "target", "Decide what a reconciler may not decide alone."),
+    "coordinator": Verb(_RUN, "run", "coordinator", "Run the Coordinator (settings: EDG_* variables)."),
+    "reconciler": Verb(_RUN, "run", "reconciler", "Run the reconciler."),
+    "marble": Verb(_RUN, "run", "marble", "Run a program as a marble."),
+    "simulation": Verb(_RUN, "simulation", "simulation", "Make and use an insecure simulation platform."),
+    "demo": Verb(_RUN, "demo.command", "demo", "Play the whole path on this machine."),
+    "completion": Verb(_RUN, "completion", "completion", "Print the completion script of a shell."),
+}
+
+
+class LazyGroup(click.Group):
+    """The top group: lists its verbs from the table and loads one on demand."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return all verbs in the order of the table."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import the verb's module and return its command; None for an unknown verb."""
+        verb = VERBS.get(cmd_name)
+        if verb is None:
+            return None
+        command = getattr(import_module(f"marbleops.cli.{verb.module}"), verb.attribute)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"marbleops.cli.{verb.module}.{verb.attribute} is no command")
+        add_output_option(command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the verbs by section without importing them."""
+        for section in dict.fromkeys(verb.section for verb in VERBS.values()):
+            rows = [(name, verb.summary) for name, verb in VERBS.items() if verb.section == section]
+            with formatter.section(section):
+                formatter.write_dl(rows, col_max=14)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the table of exit codes."""
+        from marbleops.cli.exits import exit_table
+
+        with formatter.section("Exit codes"):
+            formatter.write_dl(exit_table(), col_max=14)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Resolve the verb; an unknown one names the nearest."""
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            ctx.fail(_unknown(args[0], tuple(VERBS)))
+        return super().resolve_command(ctx, args)
+
+
+def _unknown(word: str, verbs: Sequence[str]) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(word, verbs, n=1)
+    return f"no such command {word!r}" + (f"; did you mean {near[0]!r}?" if near else "")

@@ -1,0 +1,86 @@
+"""The program ``marbleops``: finds the verb, runs it, and turns every outcome into an exit code."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from marbleops.cli.exits import Exit
+from marbleops.cli.lazy import LazyGroup
+from marbleops.cli.options import Settings, output_option
+
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+
+def _show_version(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        click.echo(f"marbleops {version('marbleops')}")
+        ctx.exit(Exit.OK)
+
+
+@click.group(cls=LazyGroup, context_settings=_CONTEXT)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Print the version.",
+)
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Keep a confidential service mesh in the state that signed Git commits describe.
+
+    Every verb takes -o json for a machine-readable answer and --help for its own page.
+    """
+    ctx.ensure_object(Settings)
+
+
+cli.params.append(output_option())
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line *arguments* and return the exit code."""
+    settings = Settings()
+    try:
+        outcome = cli.main(args=arguments, prog_name="marbleops", standalone_mode=False, obj=settings)
+    except (KeyboardInterrupt, click.Abort):
+        sys.stderr.write("\nmarbleops: interrupted\n")
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        return Exit.OK
+    except click.ClickException as error:
+        return _report(_usage(error), settings)
+    except Exception as error:  # noqa: BLE001 - one of the two outermost loops: every error becomes an exit code
+        return _report(error, settings)
+    return int(outcome) if isinstance(outcome, int) else Exit.OK
+
+
+def _usage(error: click.ClickException) -> Exception:
+    from marbleops.cli.errors import UsageProblem
+
+    context = getattr(error, "ctx", None)
+    command = context.command_path if isinstance(context, click.Context) else "marbleops"
+    return UsageProblem(error.format_message(), next_step=f"{command} --help")
+
+
+def _report(error: Exception, settings: Settings) -> int:
+    from marbleops.cli.errors import translate
+    from marbleops.cli.output import Printer
+
+    failure = translate(error)
+    as_json = settings.output == "json"
+    Printer(as_json=as_json, stream=sys.stdout if as_json else sys.stderr).failure(failure)
+    return failure.exit_code
+
+
+def main() -> None:
+    """Enter from the console script."""
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

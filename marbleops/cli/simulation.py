@@ -1,0 +1,57 @@
+"""``simulation``: the insecure platform for laptops and tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from marbleops.cli.exits import Exit
+from marbleops.cli.output import GOOD, notices, printer
+
+
+@click.group()
+def simulation() -> None:
+    """Make and use an insecure simulation platform.
+
+    It makes byte-exact quotes under a root of its own. Nothing about it protects anything.
+    """
+
+
+@simulation.command()
+@click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+def init(folder: Path) -> int:
+    """Make a simulation platform in DIR.
+
+    anchor.der and collateral.json are for everybody, platform.key for the platform alone.
+    """
+    from marbleops.attestation.platform.simulation import SimulationPlatform
+    from marbleops.cli.trust import now
+
+    notices().line("SIMULATION - no hardware protection. Whoever reads platform.key can forge any quote.")
+    SimulationPlatform.create(folder, at=now(), seed=None)
+    out = printer()
+    out.document({"folder": str(folder), "anchor": str(folder / "anchor.der")})
+    out.mark(GOOD, f"simulation platform in {folder}")
+    return Exit.OK
+
+
+@simulation.command()
+@click.argument("file", metavar="ENCLAVE.JSON", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def measure(file: Path) -> int:
+    """Print what a simulated enclave measures to, in the words of a manifest's package."""
+    from marbleops.attestation.platform.measure import measure as measured
+
+    identity = measured(file)
+    answer = {
+        "UniqueID": identity.unique_id.hex(),
+        "SignerID": identity.signer_id.hex(),
+        "ProductID": identity.product_id,
+        "SecurityVersion": identity.security_version,
+        "Debug": identity.debug,
+    }
+    out = printer()
+    out.document(answer)
+    for name, value in answer.items():
+        out.line(f"{name:<16} {value}")
+    return Exit.OK
