@@ -228,3 +228,40 @@ def test_the_size_bound_is_exact() -> None:
 
     assert parse_commit(largest).raw == largest
     assert reason_of(largest + b"x") is Reason.TOO_LARGE
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        smith.make_tag(PARENT, "v1", "alice", "Yes\n"),
+        b" tree a\n\n",
+        b"\n",
+        b"",
+        f"tree {TREE}\n cut".encode(),
+        smith.make_path("a/b", b"x")[1][0],
+    ],
+)
+def test_a_parent_that_is_no_commit_is_refused(raw: bytes) -> None:
+    """Parents of a tree vote come from the sender and are asked to be commits, whatever they look like."""
+    with pytest.raises(EvidenceError) as caught:
+        parse_commit(raw)
+
+    assert caught.value.reason is Reason.MALFORMED_OBJECT
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        smith.make_commit(TREE, [], "alice", "m\n"),
+        f"object {PARENT}\ntype commit\ntag v1\n v2\n\nm\n".encode(),
+        f"object {PARENT}\ntype commit\ntag \n\nm\n".encode(),
+        f"object {PARENT}\ntag v1\ntype commit\n\nm\n".encode(),
+        f"object {PARENT}\ntype commit\ntag v1\nobject {PARENT}\n\nm\n".encode(),
+        f"object {PARENT}\ntype commit\ntag v1\nx y\ntagger A <a@x> 1 +0000\n\nm\n".encode(),
+    ],
+)
+def test_a_tag_has_one_order_and_one_name(raw: bytes) -> None:
+    with pytest.raises(EvidenceError) as caught:
+        parse_tag(raw)
+
+    assert caught.value.reason is Reason.MALFORMED_OBJECT
