@@ -24,6 +24,7 @@ from coordinator.errors import (
     GitOpsNotEnabledError,
     ManifestNotSetError,
     ManifestRefusedError,
+    MarblePhaseError,
     NotAvailableError,
     NotSupportedYetError,
     WrongPhaseError,
@@ -285,6 +286,8 @@ class Service:
             MarblePhaseError, MarbleRefusedError, InvalidMarbleRequestError, ActivationFailedError: see
             ``activation``. ConflictError: the manifest kept changing.
         """
+        if self.snapshot().enforcement is None:
+            raise MarblePhaseError
         verdict = self._verdict(evidence)
         for _ in range(_ACTIVATION_ATTEMPTS):
             state = self.snapshot()

@@ -252,7 +252,7 @@ async def _evidence(caller: Caller, request: web.BaseRequest) -> web.Response:
     if _HEX.fullmatch(text) is None:
         raise MalformedRequestError("bad request: evidence is named by 64 lower-case hexadecimal digits")
     piece = await caller.run(lambda: caller.service.evidence(Digest(bytes.fromhex(text))))
-    return envelope.success({"evidence": _b64(piece)})
+    return envelope.success(_b64(piece))
 
 
 def _source(value: Any) -> Source | None:
