@@ -89,6 +89,7 @@ def load_json_object(text: str | bytes, *, limit: int) -> dict[str, Any]:
     Raises ``CollateralError``.
     """
     try:
+        # A lone surrogate is a UnicodeEncodeError, which is a ValueError.
         raw = text.encode() if isinstance(text, str) else bytes(text)
         if len(raw) > limit:
             raise CollateralError(f"longer than {limit} bytes")

@@ -100,8 +100,8 @@ def _verify(run: _Run, evidence: bytes) -> None:
     # 4 chains to a pinned root; 5 names; 6 constraints and validity, for the PCK and both signers of
     # collateral
     pck_chain = _chain(run, _pck_pem(run, parsed), x509chain.PCK)
-    tcb_chain = _chain(run, run.collateral.tcb_info_issuer_chain.encode(), x509chain.TCB_INFO_SIGNING)
-    qe_chain = _chain(run, run.collateral.qe_identity_issuer_chain.encode(), x509chain.QE_IDENTITY_SIGNING)
+    tcb_chain = _chain(run, _utf8(run.collateral.tcb_info_issuer_chain), x509chain.TCB_INFO_SIGNING)
+    qe_chain = _chain(run, _utf8(run.collateral.qe_identity_issuer_chain), x509chain.QE_IDENTITY_SIGNING)
     # 7 revocation
     _revocation(run, pck_chain, tcb_chain, qe_chain)
     # 8 TCB info and QE identity
@@ -150,7 +150,7 @@ def _pck_pem(run: _Run, parsed: quote.Quote) -> bytes:
     expected = "5, or 2 or 3 with a PCK chain in the collateral"
     name = "Certification data type"
     run.ledger.require(name, Code.QUOTE_CERT_DATA_TYPE, ok=ok, expected=expected, found=str(kind))
-    return parsed.certification_data.rstrip(b"\0") if embedded else (chain or "").encode()
+    return parsed.certification_data.rstrip(b"\0") if embedded else _utf8(chain or "")
 
 
 def _chain(run: _Run, pem: bytes, profile: x509chain.LeafProfile) -> x509chain.Chain:
@@ -209,7 +209,7 @@ def _tcb_info(run: _Run, signer: x509.Certificate) -> tcb.TcbInfo:
             ledger.fail("TCB info", error, expected="TCB info for SGX, version 3")
             raise
 
-    info = remembered(run.memo, run.ledger, _key("tcb", text.encode(), signature, spki_der(signer)), work)
+    info = remembered(run.memo, run.ledger, _key("tcb", _utf8(text), signature, spki_der(signer)), work)
     codes = (Code.TCB_INFO_NOT_YET_VALID, Code.TCB_INFO_EXPIRED)
     _current(run, "TCB info", codes, info.issue_date, info.next_update)
     return info
@@ -228,7 +228,7 @@ def _qe_identity(run: _Run, signer: x509.Certificate) -> tcb.QeIdentity:
             ledger.fail("QE identity", error, expected="the identity of an SGX quoting enclave, version 2")
             raise
 
-    identity = remembered(run.memo, run.ledger, _key("qe", text.encode(), signature, spki_der(signer)), work)
+    identity = remembered(run.memo, run.ledger, _key("qe", _utf8(text), signature, spki_der(signer)), work)
     codes = (Code.QE_IDENTITY_NOT_YET_VALID, Code.QE_IDENTITY_EXPIRED)
     _current(run, "QE identity", codes, identity.issue_date, identity.next_update)
     return identity
@@ -238,7 +238,7 @@ def _signed_document(
     ledger: Ledger, name: str, code: Code, *, signer: x509.Certificate, signature: bytes, text: str
 ) -> None:
     # 2.7: the signature covers the exact bytes of the published value.
-    good = _signed_by(x509chain.public_key(signer), signature, text.encode())
+    good = _signed_by(x509chain.public_key(signer), signature, _utf8(text))
     ledger.require(
         f"{name} signature", code, ok=good, expected="by the TCB signing key", found=_good(ok=good)
     )
@@ -388,6 +388,11 @@ def _key(kind: str, *parts: bytes) -> tuple[str, bytes]:
     for part in parts:
         digest.update(len(part).to_bytes(8, "big") + part)
     return kind, digest.digest()
+
+
+def _utf8(text: str) -> bytes:
+    # Text that is not Unicode proper cannot come from JSON we read, but must get a verdict too.
+    return text.encode(errors="surrogatepass")
 
 
 def _good(*, ok: bool) -> str:

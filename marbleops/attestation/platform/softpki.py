@@ -83,12 +83,12 @@ class Pki:
 def build_pki(seed: bytes, created: datetime) -> Pki:
     """Build the certificates of the machine whose seed this is, as of ``created``."""
     begin = created - timedelta(days=1)
-    root = _issue(seed, "SGX Root CA", None, begin, 10 * _YEAR, path_length=1)
-    pck_ca = _issue(seed, "SGX PCK Platform CA", root, begin, 10 * _YEAR, path_length=0)
-    tcb_signing = _issue(seed, "SGX TCB Signing", root, begin, 7 * _YEAR)
-    oid = x509.ObjectIdentifier(EXTENSION_OID)
-    extension = x509.UnrecognizedExtension(oid, _sgx_extension(seed))
-    pck = _issue(seed, "SGX PCK Certificate", pck_ca, begin, 7 * _YEAR, extension=extension)
+    ca_life, leaf_life = 10 * _YEAR, 7 * _YEAR
+    root = issue(seed, "SGX Root CA", None, begin=begin, valid=ca_life, path_length=1)
+    pck_ca = issue(seed, "SGX PCK Platform CA", root, begin=begin, valid=ca_life, path_length=0)
+    tcb_signing = issue(seed, "SGX TCB Signing", root, begin=begin, valid=leaf_life)
+    extension = sgx_extension(seed)
+    pck = issue(seed, "SGX PCK Certificate", pck_ca, begin=begin, valid=leaf_life, extension=extension)
     return Pki(root=root, pck_ca=pck_ca, tcb_signing=tcb_signing, pck=pck)
 
 
@@ -111,16 +111,20 @@ def build_crl(
     return crl.public_bytes(_DER)
 
 
-def _issue(
+def issue(
     seed: bytes,
     phrase: str,
     issuer: Authority | None,
+    *,
     begin: datetime,
     valid: timedelta,
-    *,
     path_length: int | None = None,
-    extension: x509.UnrecognizedExtension | None = None,
+    extension: bytes | None = None,
 ) -> Authority:
+    """Issue a certificate with Intel's ``phrase``: self-signed without ``issuer``, a CA with a path length.
+
+    ``extension`` is the value of the SGX extension. Equal arguments give equal bytes.
+    """
     key = derive_key(seed, phrase)
     subject = _name(phrase)
     ca = path_length is not None
@@ -146,7 +150,8 @@ def _issue(
         .add_extension(x509.BasicConstraints(ca=ca, path_length=path_length), critical=True)
     )
     if extension is not None:
-        builder = builder.add_extension(extension, critical=False)
+        oid = x509.ObjectIdentifier(EXTENSION_OID)
+        builder = builder.add_extension(x509.UnrecognizedExtension(oid, extension), critical=False)
     certificate = builder.sign(issuer_key, hashes.SHA256(), ecdsa_deterministic=True)
     return Authority(key=key, certificate=certificate)
 
@@ -187,8 +192,8 @@ def _key_identifier(issuer: Authority) -> x509.AuthorityKeyIdentifier:
     return x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key())
 
 
-def _sgx_extension(seed: bytes) -> bytes:
-    # 5.2, P = 1.2.840.113741.1.13.1; the order of members is Intel's.
+def sgx_extension(seed: bytes) -> bytes:
+    """Return the value of the SGX extension: P = 1.2.840.113741.1.13.1 (5.2), members in Intel's order."""
     prefix = bytes.fromhex("2a864886f84d010d01")
     ppid = hashlib.sha256(b"softtee platform" + seed).digest()[:16]
     tcb = b"".join(_member(prefix + bytes([2, n]), _integer(svn)) for n, svn in enumerate(COMPONENTS, 1))
