@@ -46,7 +46,7 @@ def validate(revision: VerifiedRevision) -> DesiredState:
             (Refusal(reason=Reason.LINEAGE_MISMATCH, message="the manifest has no GitOps section"),)
         )
     if manifest.gitops.version == 1 and manifest.gitops.path != revision.path:
-        # Only the first manifest: a later one may move, and is looked for at its new place once it is enforced.
+        # Only the first manifest: a later one may move, and is looked for there once it is enforced.
         line, column = position_of(raw, ("GitOps", "Path")) or (None, None)
         words = f"says {manifest.gitops.path}, but the file is {revision.path}"
         wrong = Refusal(
