@@ -1,6 +1,6 @@
 """Invariant: any evidence gets a verdict, and only a report that was really signed is ever accepted.
 
-Run with atheris where installed, or ``python -m fuzz.fuzz_quote --runs 20000 [--seed 1]`` for a mutation loop.
+Run with atheris where installed, or ``python -m fuzz.fuzz_quote --runs 20000 [--seed 1]`` for a plain loop.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ def test_negative_case(name: str) -> None:
 
 @pytest.mark.parametrize("entry", sgx_entries(), ids=lambda entry: entry["file"])
 def test_real_quote(entry: dict[str, Any]) -> None:
-    """Quotes of real hardware get the recorded verdict under Intel's root, and their fields are as recorded."""
+    """Quotes of real hardware get the recorded verdict under Intel's root, and read as recorded."""
     quote = read_quote(entry)
     text = (VECTORS / entry["collateral"]).read_text()
     at = datetime.fromisoformat(entry["at"])

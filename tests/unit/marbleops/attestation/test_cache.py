@@ -19,7 +19,7 @@ QUOTE, GOOD = smith.raw_quote(), smith.collateral()
 def test_same_answers() -> None:
     """Verdict and every check are equal for all scenarios, in any order, also the second time."""
     verifier = QuoteVerifier(ANCHORS)
-    chosen = smith.scenarios()[::3]
+    chosen = smith.scenarios()[::6]
 
     for scenario in (*chosen, *reversed(chosen)):
         remembered = verifier.verify(
