@@ -8,6 +8,7 @@ self-signed certificate may connect (architecture.md, decision 5).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ ACTIVATE_PATH = "/rpc.Marble/Activate"
 _PREFACE_BYTES = 24
 _FRAME_HEADER_BYTES = 9
 _MESSAGE_HEADER_BYTES = 5
+_TOLERATED_STREAMS = 16
 _STATUS_MESSAGE_CHARACTERS = 4096
 _TIMEOUT = re.compile(r"([0-9]{1,8})([HMSmun])", re.ASCII)
 _TIMEOUT_UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
@@ -163,23 +165,16 @@ class _Connection(asyncio.Protocol):
         self._writable = asyncio.Event()
         config = h2.config.H2Configuration(client_side=False, header_encoding="latin-1")
         self._h2 = h2.connection.H2Connection(config=config)
-        # Effective at once, not only when the client has acknowledged them.
-        self._h2.local_settings = h2.settings.Settings(
-            client=False,
-            initial_values={
-                SettingCodes.MAX_CONCURRENT_STREAMS: 16,
-                SettingCodes.MAX_HEADER_LIST_SIZE: limits.header_bytes,
-            },
-        )
         self._h2.decoder.max_header_list_size = limits.header_bytes
 
     def connection_made(self, transport: BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        # One stream is announced; further ones are refused in the way clients retry. A client may send some
+        # before it knows, so h2 itself ends the connection only at the tolerated number.
+        self._h2.local_settings = self._settings(streams=1)
         self._h2.initiate_connection()
-        # A second stream that was sent before this is acknowledged is refused, which clients retry; later h2
-        # ends the connection.
-        self._h2.update_settings({SettingCodes.MAX_CONCURRENT_STREAMS: 1})
+        self._h2.local_settings = self._settings(streams=_TOLERATED_STREAMS)
         self._flush()
 
     def data_received(self, data: bytes) -> None:
@@ -213,6 +208,13 @@ class _Connection(asyncio.Protocol):
         self._transport.resume_reading()
         self._writable.set()
 
+    def _settings(self, *, streams: int) -> h2.settings.Settings:
+        values = {
+            SettingCodes.MAX_CONCURRENT_STREAMS: streams,
+            SettingCodes.MAX_HEADER_LIST_SIZE: self._limits.header_bytes,
+        }
+        return h2.settings.Settings(client=False, initial_values=values)
+
     # Events.
 
     def _on_event(self, event: h2.events.Event) -> None:
@@ -236,7 +238,8 @@ class _Connection(asyncio.Protocol):
 
     def _on_request(self, stream: int, headers: dict[str, str]) -> None:
         if self._call is not None or self._closing_after_call:
-            self._h2.reset_stream(stream, h2.errors.ErrorCodes.REFUSED_STREAM)
+            with contextlib.suppress(h2.exceptions.ProtocolError):
+                self._h2.reset_stream(stream, h2.errors.ErrorCodes.REFUSED_STREAM)
             return
         self._call = call = _Call(stream, self._loop.time() + self._limits.call_seconds)
         if headers.get(":method") != "POST":
@@ -344,9 +347,11 @@ class _Connection(asyncio.Protocol):
 
     def _finish(self, call: _Call, last: list[tuple[str, str]]) -> None:
         call.answered = True
-        self._h2.send_headers(call.stream, last, end_stream=True)
-        if not call.ended:  # RFC 9113, 8.1: the answer does not depend on the rest of the request
-            self._h2.reset_stream(call.stream, h2.errors.ErrorCodes.NO_ERROR)
+        # h2 reads a whole batch of frames before its events are seen: the stream may be closed by now.
+        with contextlib.suppress(h2.exceptions.ProtocolError):
+            self._h2.send_headers(call.stream, last, end_stream=True)
+            if not call.ended:  # RFC 9113, 8.1: the answer does not depend on the rest of the request
+                self._h2.reset_stream(call.stream, h2.errors.ErrorCodes.NO_ERROR)
         if self._call is call:
             self._call = None
         if call.timer is not None:

@@ -338,7 +338,11 @@ class _Connection(asyncio.Protocol):
             return
         if not self._reading:
             self.tcp.resume_reading()  # so that the peer's end is noticed
-        self.tcp.write_eof()
+        try:
+            self.tcp.write_eof()
+        except OSError:  # the peer has reset the connection, asyncio has not noticed yet
+            self.tcp.abort()
+            return
         unwritten = self.tcp.get_write_buffer_size()
         self._set_deadline(self._limits.idle_seconds if unwritten else self._limits.linger_seconds)
 
