@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from marbleops.manifest.diff import diff
 from marbleops.manifest.digest import Digest
 from marbleops.manifest.errors import Issue, IssueCode, ManifestError
 from marbleops.manifest.limits import MAX_ISSUES, MAX_MANIFEST_BYTES
@@ -395,3 +396,22 @@ def test_enum_hint(signed: Document) -> None:
     (issue,) = refused(signed)
 
     assert issue.hint == "did you mean 'UniqueKey'?"
+
+
+def test_schema_reference_is_neutral(plain: Document) -> None:
+    """A repository can name the schema for its editor; nothing else changes."""
+    with_schema = accepted({"$schema": "../schemas/manifest.v1.schema.json", **plain}, Strictness.STRICT)
+
+    assert with_schema.packages == accepted(plain, Strictness.STRICT).packages
+    assert diff(with_schema.document, plain) == ()
+
+
+def test_secret_as_go_writes_it(plain: Document) -> None:
+    """A secret in the form Go writes has no values and no template."""
+    plain["Secrets"] = {
+        "s": {"Type": "symmetric-key", "Size": 128, "Cert": None, "Private": None, "Public": None},
+    }
+
+    secret = accepted(plain).secrets["s"]
+
+    assert (secret.cert, secret.private, secret.public) == (None, None, None)
