@@ -49,7 +49,10 @@ def run_hook(message_file: Path, *, source: str, environment: Mapping[str, str],
     paths = _changed_paths(repo)
     if not paths:
         return
-    message = message_file.read_bytes()[:MAX_MESSAGE_BYTES].decode("utf-8", "surrogateescape")
+    raw = message_file.read_bytes()
+    if len(raw) > MAX_MESSAGE_BYTES:
+        raise NoApprovalError(f"the message is longer than {MAX_MESSAGE_BYTES} bytes")
+    message = raw.decode("utf-8", "surrogateescape")
     occasion = Occasion(
         source=source,
         message=message,

@@ -38,7 +38,10 @@ def lint(paths: tuple[Path, ...], marblerun: bool) -> int:
 @click.command()
 @click.argument("file", metavar="FILE", type=_FILES)
 def digest(file: Path) -> int:
-    """Print the digest that approvals of a manifest name: SHA-256 over its bytes as they are."""
+    """Print the digest that approvals of a manifest name.
+
+    It is the SHA-256 of its bytes as they are; nothing is canonicalised.
+    """
     from marbleops.cli.files import read_bytes
     from marbleops.manifest.digest import Digest
     from marbleops.manifest.limits import MAX_MANIFEST_BYTES
