@@ -1,0 +1,59 @@
+"""What a Clock, Entropy, QuoteIssuer and QuoteVerifier are."""
+
+from __future__ import annotations
+
+from datetime import UTC, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from coordinator.adapters.dcap import DcapVerifier
+from coordinator.adapters.simulation import open_platform
+from coordinator.adapters.system import SystemClock, SystemEntropy
+from marbleops.attestation.verdict import INSECURE_SIMULATION, Code
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_clock_is_utc_and_goes_on() -> None:
+    """Times carry their zone."""
+    first, second = SystemClock().now(), SystemClock().now()
+    assert first.tzinfo is UTC
+    assert timedelta(0) <= second - first < timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("count", [0, 1, 32, 1000])
+def test_entropy_gives_what_is_asked(count: int) -> None:
+    """As many bytes as asked, never the same twice."""
+    first, second = SystemEntropy().bytes(count), SystemEntropy().bytes(count)
+    assert len(first) == len(second) == count
+    assert count < 32 or first != second
+
+
+def test_issuer_and_verifier_agree(tmp_path: Path) -> None:
+    """A quote of the simulated machine verifies under its own anchor only, loudly marked."""
+    at = SystemClock().now()
+    platform = open_platform(tmp_path / "machine", at=at)
+    verifier = DcapVerifier(platform.verifier(), platform.collateral)
+    verdict = verifier.verify(platform.issuer().quote(b"d" * 32), at)
+    assert (verdict.code, verdict.trust_domain) == (Code.OK, INSECURE_SIMULATION)
+    assert verdict.report is not None
+    assert verdict.report.report_data == b"d" * 32 + bytes(32)
+    assert (verdict.report.product_id, verdict.report.security_version) == (3, 3)
+    for junk in (b"", b"junk", bytes(5000)):
+        assert verifier.verify(junk, at).code is not Code.OK
+    stranger = open_platform(tmp_path / "other", at=at)
+    foreign = stranger.issuer().quote(b"d" * 32)
+    assert verifier.verify(foreign, at).code is not Code.OK
+
+
+def test_sealing_keys_are_the_machines(tmp_path: Path) -> None:
+    """Opened again, the machine gives the same keys; another machine gives others."""
+    at = SystemClock().now()
+    first = open_platform(tmp_path / "machine", at=at).sealing_keys()
+    again = open_platform(tmp_path / "machine", at=at).sealing_keys()
+    other = open_platform(tmp_path / "other", at=at).sealing_keys()
+    assert first == again
+    assert first.product != other.product
+    assert first.product != first.unique
