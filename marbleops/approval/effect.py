@@ -117,10 +117,11 @@ def _compare_marble(name: str, old: Manifest, new: Manifest) -> Iterator[Weakeni
             path=("Marbles", name, "TLS"), words=f"port {port} admits clients without authentication"
         )
     read_before = _reads(old, before) if before else frozenset()
-    for secret in sorted((_reads(new, marble) & frozenset(old.secrets)) - read_before):
-        yield Weakening(
-            path=("Marbles", name), words=f"reads the existing secret {secret}, which it did not before"
-        )
+    had_all = {secret for secret, part in read_before if part in _WHOLE}
+    gained = {secret for secret, _ in _reads(new, marble) - read_before} - had_all
+    for secret in sorted(gained & old.secrets.keys()):
+        words = f"reads the existing secret {secret} as it did not before"
+        yield Weakening(path=("Marbles", name), words=words)
 
 
 def _open_ports(manifest: Manifest, marble: Marble) -> frozenset[str]:
