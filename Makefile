@@ -30,7 +30,7 @@ conformance: dev ## Rebuild the cases, run them, fail if the committed ones diff
 	@$(BIN)/python -m conformance.run
 
 fuzz: dev ## A short run of every fuzz target (longer: RUNS=100000)
-	@for target in fuzz/fuzz_*.py; do echo "$$target"; $(BIN)/python $$target --runs $${RUNS:-2000} || exit 1; done
+	@for target in fuzz/fuzz_*.py; do echo "$$target"; $(BIN)/python -m fuzz.$$(basename $$target .py) --runs $${RUNS:-2000} || exit 1; done
 
 bench: dev ## Ratios against a peer measured in the same run
 	@$(BIN)/python -m bench

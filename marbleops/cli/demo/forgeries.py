@@ -77,8 +77,10 @@ def first_manifest(person: Person) -> bytes:
     return person.git("cat-file", "blob", f"{commits[0]}:{MANIFEST_PATH}").out.encode()
 
 
-def tags(person: Person, *, version: int) -> tuple[Piece, ...]:
-    """Take the signed tags that approved a version."""
+def tags(person: Person, *, version: int | None = None) -> tuple[Piece, ...]:
+    """Take the signed tags that approved a version, or all there are, key proofs included."""
     lineage = json.loads(person.manifest.read_text())["GitOps"]["Lineage"]
-    names = person.git("tag", "--list", f"approve/{lineage}/{version}/*").out.split()
+    names = person.git(
+        "tag", "--list", f"approve/{lineage}/{version}/*" if version else f"approve/{lineage}/*"
+    ).out.split()
     return tuple(ObjectPiece(object=person.git("cat-file", "tag", name).out.encode()) for name in names)

@@ -62,6 +62,7 @@ class Person:
             "gpg.format": "ssh",
             "user.signingkey": str(self.key),
             "marbleops.approve": "bumps",
+            "marbleops.path": MANIFEST_PATH,
         }
         for name, value in settings.items():
             self.git("config", name, value)

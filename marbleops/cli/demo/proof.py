@@ -39,7 +39,7 @@ def scene_8(mesh: Mesh, tell: Narrator) -> None:
     who = ", ".join(sorted({row["user"] for row in seen["approvals"]}))
     tell.ok("quote → root certificate → deployment id → enforced manifest → version → commit → who approved")
     tell.ok(
-        f"version {seen['version']}, {seen['digest'][:19]}…, commit {str(seen['commit'])[:24]}, approved by {who}"
+        f"version {seen['version']}, {seen['digest'][:19]}…, commit {seen['source']['revision'][:18]}…, approved by {who}"
     )
 
     impostor = mesh.launch_coordinator(name="impostor", seal=mesh.world.root / "seal-impostor")
@@ -78,7 +78,7 @@ def _replay_genesis(mesh: Mesh, impostor: Coordinator) -> None:
     alice = mesh.people["alice"]
     client = mesh.attested(impostor.client)
     try:
-        decision = client.update(first_manifest(alice), tags(alice, version=1), dry_run=False, source=None)
+        decision = client.update(first_manifest(alice), tags(alice), dry_run=False, source=None)
         expect(
             decision.outcome == "applied",
             f"the impostor's genesis was {decision.outcome}: {decision.refusals}",
