@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import ssl
 import threading
@@ -53,11 +52,9 @@ def exchange(server: ssl.SSLContext, client: ssl.SSLContext, *, name: str = "loc
 
 
 def test_two_marbles_of_one_mesh(mesh: Mesh) -> None:
-    """Server and client of one mesh authenticate each other, and no key is left in a named file."""
+    """Server and client of one mesh authenticate each other."""
     server, client = (text(mesh.environment()) for _ in range(2))
-    before = set(os.listdir("/proc/self/fd"))
     assert exchange(server_context(server), client_context(client)) == "hello"
-    assert len(set(os.listdir("/proc/self/fd"))) <= len(before)
 
 
 def test_another_mesh_is_refused_by_both_sides(mesh: Mesh, other_mesh: Mesh) -> None:
@@ -88,10 +85,8 @@ def test_the_host_name_is_checked(mesh: Mesh) -> None:
         exchange(server_context(server), client_context(client), name="localhost")
 
 
-@pytest.mark.parametrize(
-    "change", [{"MARBLE_PREDEFINED_PRIVATE_KEY": ""}, {"MARBLE_PREDEFINED_ROOT_CA": "x"}]
-)
-def test_missing_credentials_are_named(mesh: Mesh, change: dict[str, str]) -> None:
+@pytest.mark.parametrize(("name", "value"), [("PRIVATE_KEY", ""), ("ROOT_CA", "x"), ("PRIVATE_KEY", "x")])
+def test_missing_credentials_are_named(mesh: Mesh, name: str, value: str) -> None:
     """Outside of a mesh there is no context, and the error says what to do."""
     with pytest.raises(NotActivatedError, match="MARBLE_PREDEFINED_"):
-        server_context(text(mesh.environment()) | change)
+        server_context(text(mesh.environment()) | {f"MARBLE_PREDEFINED_{name}": value})

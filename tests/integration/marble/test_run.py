@@ -109,12 +109,10 @@ def test_argv_of_the_manifest_wins_and_the_uuid_stays(
 def test_a_refused_marble_is_told_why(marble_port: MarblePort, tmp_path: Path) -> None:
     """The Coordinator's reason is printed, and nothing is written or started."""
     marble_port.files = {"secret": b"x"}
-    marble_port.refusal = GrpcError(
-        Code.PERMISSION_DENIED, "marble verification failed: SecurityVersion: 2 > 1"
-    )
+    marble_port.refusal = GrpcError(Code.PERMISSION_DENIED, "marble verification failed: SVN 1 < 2")
     done = run(marble_port.port, tmp_path, "--", "/bin/true")
     assert done.returncode == 3
-    assert "refused this marble: marble verification failed: SecurityVersion: 2 > 1" in done.stderr
+    assert "refused this marble: marble verification failed: SVN 1 < 2" in done.stderr
     assert not (tmp_path / "secret").exists()
 
 
