@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 Chain = tuple[x509.Certificate, ...]
 
-# What ``cryptography`` raises on certificates that it cannot make sense of.
+# What ``cryptography`` raises on certificates that it cannot make sense of; and what it warns of (a serial
+# number that is not positive, for one), for whoever runs with warnings as errors.
 _UNREADABLE: Final = (
     ValueError,
     TypeError,
@@ -39,6 +40,7 @@ _UNREADABLE: Final = (
     x509.DuplicateExtension,
     x509.UnsupportedGeneralNameType,
     x509.InvalidVersion,
+    UserWarning,
 )
 
 

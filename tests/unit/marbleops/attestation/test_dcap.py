@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import ssl
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -224,3 +227,29 @@ def test_signed_junk_gets_a_verdict(text: str) -> None:
     signed = dataclasses.replace(GOOD, tcb_info=text, tcb_info_signature=signature)
 
     assert verify(QUOTE, collateral=signed).code is Code.TCB_INFO_FORMAT
+
+
+CHAIN = [
+    authority.certificate.public_bytes(Encoding.DER) for authority in (smith.PKI.tcb_signing, smith.PKI.root)
+]
+
+
+def signed_part(der: bytes) -> bytes:
+    return x509.load_der_x509_certificate(der).tbs_certificate_bytes
+
+
+@given(which=st.integers(0, 1), offset=st.integers(0, 600), patch=st.binary(max_size=3))
+@settings(max_examples=40, deadline=None)
+def test_mutated_certificates_get_a_verdict(which: int, offset: int, patch: bytes) -> None:
+    """A certificate damaged in its signed part is refused with a code, not with an exception."""
+    damaged = list(CHAIN)
+    place = min(offset, len(damaged[which]) - 1)
+    damaged[which] = damaged[which][:place] + patch + damaged[which][place + 1 :]
+    pem = "".join(ssl.DER_cert_to_PEM_cert(der) for der in damaged)
+    verdict = verify(QUOTE, collateral=dataclasses.replace(GOOD, tcb_info_issuer_chain=pem))
+
+    # Around the signed part DER leaves some room (unused bits of the signature's bit string) that changes nothing.
+    assert not verdict.accepted or [signed_part(der) for der in damaged] == [
+        signed_part(der) for der in CHAIN
+    ]
+    assert verdict.checks[-1].ok == verdict.accepted
