@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from marbleops.cli.ordinary import Occasion, running_commands, why_not_ordinary
+from marbleops.cli.ordinary import Occasion, running_commands, subject_of, why_not_ordinary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -105,7 +105,12 @@ def staged_manifest(repository: Repository, path: str) -> Staged:
 
 
 def with_approval(repository: Repository, message: str, line: str) -> str:
-    """Return *message* with *line* as its only approval, as a trailer of the last paragraph."""
+    """Return *message* with *line* as its only approval, as a trailer of the last paragraph.
+
+    A message that is still to be written gets room for its subject above the line.
+    """
+    if not subject_of(message):
+        return f"\n\n{line}\n{without_approvals(message)}"
     return repository.raw(
         "interpret-trailers",
         "--where=end",

@@ -56,7 +56,7 @@ def why_not_ordinary(occasion: Occasion) -> str | None:
     action = occasion.environment.get("GIT_REFLOG_ACTION", "")
     if action not in {"", "commit"}:
         return f"{action.split()[0]} is in progress"
-    subject = _subject(occasion.message)
+    subject = subject_of(occasion.message)
     for prefix in _DRAFTS:
         if subject.lower().startswith(prefix):
             return f"the subject starts with {prefix!r}"
@@ -108,7 +108,8 @@ def _by_ancestors(ancestors: tuple[tuple[str, ...], ...]) -> str | None:
     return None
 
 
-def _subject(message: str) -> str:
+def subject_of(message: str) -> str:
+    """Return the first line that is neither empty nor a comment; empty where nothing is written yet."""
     lines = (line.strip() for line in message.splitlines())
     return next((line for line in lines if line and not line.startswith("#")), "")
 
