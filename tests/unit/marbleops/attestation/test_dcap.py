@@ -248,7 +248,7 @@ def test_mutated_certificates_get_a_verdict(which: int, offset: int, patch: byte
     pem = "".join(ssl.DER_cert_to_PEM_cert(der) for der in damaged)
     verdict = verify(QUOTE, collateral=dataclasses.replace(GOOD, tcb_info_issuer_chain=pem))
 
-    # Around the signed part DER leaves some room (unused bits of the signature's bit string) that changes nothing.
+    # Around the signed part DER leaves some room, the signature's unused bits, that changes nothing.
     assert not verdict.accepted or [signed_part(der) for der in damaged] == [
         signed_part(der) for der in CHAIN
     ]
