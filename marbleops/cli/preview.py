@@ -22,9 +22,9 @@ from marbleops.approval.floors import (
     floors_to_json,
     identity_of,
 )
-from marbleops.approval.reasons import Reason
 from marbleops.cli.base import find_previous
 from marbleops.cli.enforced import ATTESTED, Known, recall
+from marbleops.cli.waiting import WAITING_REASONS
 from marbleops.manifest.digest import Digest
 from marbleops.manifest.position import format_path
 from reconciler.plan import Plan, make_plan
@@ -35,20 +35,6 @@ if TYPE_CHECKING:
     from marbleops.approval.evidence import Piece
     from marbleops.cli.git import Repository
     from marbleops.manifest.model import Manifest
-
-
-WAITING_REASONS = frozenset(
-    {
-        Reason.THRESHOLD_NOT_MET,
-        Reason.QUORUM_NOT_MET,
-        Reason.WEAKENING_NOT_APPROVED,
-        Reason.NEW_KEY_UNPROVEN,
-        Reason.NOT_EVALUATED,
-        Reason.NOT_PERMITTED,
-        Reason.BEYOND_ATTESTED,
-    }
-)
-"""Refusals that time and signatures can heal; any other one needs another manifest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

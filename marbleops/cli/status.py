@@ -105,6 +105,8 @@ def wait(
 ) -> int:
     """Wait until the manifest of commit REV is enforced or refused.
 
+    A manifest that only lacks approvals is waited for: they may still be pushed.
+
     Exit codes: 0 enforced, 3 refused, superseded or stalled, with the reason, 4 the time is up.
     """
     from marbleops.cli.errors import UsageProblem
@@ -128,7 +130,7 @@ def wait(
     _show_refusals(out, answer)
     if answer["outcome"] == "Enforced":
         return Exit.OK
-    return Exit.REFUSED if answer["outcome"] in _FINAL else Exit.TIMEOUT
+    return Exit.REFUSED if is_final(answer) else Exit.TIMEOUT
 
 
 def status_files(config: Path | None, state_dir: Path | None, target: str | None) -> list[StatusFile]:
@@ -191,12 +193,22 @@ def outcome_of(document: dict[str, Any] | None, commit: str) -> dict[str, Any]:
     return answer
 
 
+def is_final(answer: dict[str, Any]) -> bool:
+    """Tell whether waiting longer is no use: it is refused or stuck, and not for want of approvals alone."""
+    from marbleops.cli.waiting import WAITING_REASONS
+
+    if answer["outcome"] not in _FINAL:
+        return False
+    reasons = {row.get("reason") for row in answer["refusals"] or ()}
+    return not (reasons and answer["outcome"] == "Refused" and reasons <= WAITING_REASONS)
+
+
 def _poll(file: StatusFile, commit: str, *, seconds: float) -> tuple[dict[str, Any] | None, dict[str, Any]]:
     end = time.monotonic() + seconds
     while True:
         document = file.read()
         answer = outcome_of(document, commit)
-        if answer["outcome"] == "Enforced" or answer["outcome"] in _FINAL or time.monotonic() >= end:
+        if answer["outcome"] == "Enforced" or is_final(answer) or time.monotonic() >= end:
             return document, answer
         time.sleep(POLL_SECONDS)
 

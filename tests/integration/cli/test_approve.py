@@ -247,7 +247,7 @@ def test_help_imports_no_verb(clone: Clone) -> None:
     """The reason why it is fast."""
     code = (
         "import sys; from marbleops.cli.main import run; run(['--help']); "
-        "heavy = {'cryptography', 'rich', 'jsonschema', 'structlog', 'OpenSSL', 'pygit2', 'aiohttp', 'grpc'}; "
+        "heavy = {'cryptography', 'rich', 'jsonschema', 'structlog', 'OpenSSL', 'pygit2', 'grpc'}; "
         "sys.exit(bool(heavy & set(sys.modules)) or 'marbleops.cli.plan' in sys.modules)"
     )
     clone.run(sys.executable, "-c", code)

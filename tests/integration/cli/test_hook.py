@@ -1,4 +1,4 @@
-"""The commit hook with real git: it asks, and acts on an ordinary new commit only (approvals.md section 2)."""
+"""The commit hook with real git: it asks, and acts on ordinary new commits only (approvals.md section 2)."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_amend_is_left_alone(bumps: Clone) -> None:
 
 
 def test_amend_of_an_approved_commit_goes_stale(bumps: Clone) -> None:
-    """An amended draft carries at most the old line, whose digest no longer fits: no vote for the new bytes."""
+    """An amended draft carries at most the old line, whose digest no longer fits the new bytes."""
     old = bumps.draft(backend=2)
     bumps.commit()
     document = bumps.document()

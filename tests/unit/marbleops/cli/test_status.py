@@ -88,6 +88,17 @@ def test_wait_exit_codes(
     assert "unknown-key" in capsys.readouterr().out
 
 
+def test_missing_approvals_are_waited_for(tmp_path: Path) -> None:
+    """Refused because nobody approved yet is no end: approvals may still come. Anything else in it is."""
+    lacking = REFUSAL | {"reason": "threshold-not-met"}
+    folder = state(tmp_path, document(outcome="Refused", refusals=[lacking]))
+    assert run(["wait", B, "--state-dir", str(folder), "--timeout", "0s"]) == Exit.TIMEOUT
+    (folder / "shop" / "status.json").write_text(
+        json.dumps(document(outcome="Refused", refusals=[lacking, REFUSAL]))
+    )
+    assert run(["wait", B, "--state-dir", str(folder), "--timeout", "0s"]) == Exit.REFUSED
+
+
 def test_status_names_who_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """K of n and the missing people, the enforced version, and each refusal with its place."""
     folder = state(tmp_path, document(refusals=[REFUSAL]))
