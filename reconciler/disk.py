@@ -47,6 +47,12 @@ def write_json(path: Path, value: object, *, mode: int = 0o600) -> None:
     write_atomic(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode(), mode=mode)
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a killed run had begun to write. Only for who holds the folder's lock."""
+    for path in folder.glob(".*.new"):
+        path.unlink(missing_ok=True)
+
+
 def read_bounded(path: Path, limit: int) -> bytes | None:
     """Read at most *limit* bytes of *path*; ``None`` where there is no such file.
 

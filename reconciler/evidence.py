@@ -31,7 +31,7 @@ from reconciler.disk import DiskError, read_bounded
 from reconciler.repository import CommitLinks, Repository, RepositoryError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from marbleops.approval.enforced import Enforced
@@ -89,52 +89,63 @@ def collect(
     path: str,
     enforced: Enforced | None,
     tip: str | None = None,
-    drop: Path | None = None,
+    dropped: Sequence[Piece] = (),
 ) -> tuple[Piece, ...]:
     """Collect at most one call's worth of evidence for *draft*, the most promising first.
 
-    *tip* is looked at for signature files besides the draft's own commits; *drop* is a folder beside Git.
+    *tip* is looked at for signature files besides the draft's own commits; *dropped* came by another way.
 
     Raises:
         RepositoryError: the repository is damaged.
-        DiskError: the drop directory cannot be read.
     """
     question = Question.about(draft, path=path, enforced=enforced)
     pieces = [
         *_commits(repository, draft, question),
         *_tags(repository, question),
         *_signature_files(repository, (draft.commit, *((tip,) if tip else ())), path),
-        *(read_directory(drop) if drop else ()),
+        *dropped,
     ]
     return _bounded(pieces, question)
 
 
-def read_directory(folder: Path) -> tuple[Piece, ...]:
-    """Read evidence that did not come by Git. A missing folder is an empty one.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dropped:
+    """Evidence that came by another way than Git, and what is wrong with the rest of the folder."""
+
+    pieces: tuple[Piece, ...] = ()
+    complaints: tuple[str, ...] = ()
+
+
+def read_directory(folder: Path) -> Dropped:
+    """Read a drop directory. A missing folder is an empty one; what cannot be read is left out, and named.
 
     ``<user>.sig`` and ``<user>.key-proof.sig`` are detached signatures, ``*.commit`` and ``*.tag`` raw
-    objects, ``*.json`` lists of pieces as the update call takes them.
-
-    Raises:
-        DiskError: something in it cannot be read, or is too large.
+    objects, ``*.json`` lists of pieces as the update call takes them (``manifest.json`` is none).
     """
     try:
-        names = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except FileNotFoundError:
-        return ()
+        return Dropped()
     except OSError as error:
-        raise DiskError(f"{folder}: {error.strerror}") from error
+        return Dropped(complaints=(f"{folder}: {error.strerror}",))
     pieces: list[Piece] = []
-    for path in names[: limits.MAX_SIGNATURE_FILES]:
-        if path.suffix in {".commit", ".tag"}:
-            content = read_bounded(path, approval_limits.MAX_OBJECT_BYTES)
-            pieces.append(ObjectPiece(object=content or b""))
-        elif path.suffix == ".json":
-            pieces.extend(_evidence_file(path))
-        elif path.suffix == ".sig":
-            content = read_bounded(path, approval_limits.MAX_ARMOR_CHARS)
-            pieces.extend(_detached(path.name, content or b""))
-    return tuple(pieces)
+    complaints: list[str] = []
+    for path in paths[: limits.MAX_SIGNATURE_FILES]:
+        try:
+            pieces.extend(_dropped(path))
+        except DiskError as error:
+            complaints.append(str(error))
+    return Dropped(pieces=tuple(pieces), complaints=tuple(complaints))
+
+
+def _dropped(path: Path) -> tuple[Piece, ...]:
+    if path.suffix in {".commit", ".tag"}:
+        return (ObjectPiece(object=read_bounded(path, approval_limits.MAX_OBJECT_BYTES) or b""),)
+    if path.suffix == ".json" and path.name != "manifest.json":
+        return _evidence_file(path)
+    if path.suffix == ".sig":
+        return tuple(_detached(path.name, read_bounded(path, approval_limits.MAX_ARMOR_CHARS) or b""))
+    return ()
 
 
 def keys_of(raw: bytes) -> tuple[PublicKey, ...]:

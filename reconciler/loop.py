@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from reconciler import limits
+from reconciler.disk import remove_leftovers
 from reconciler.log import line_of
 from reconciler.outcome import Outcome
 from reconciler.pipeline import reconcile
@@ -50,7 +51,7 @@ def run_once(worker: Worker, *, system: System, log: structlog.stdlib.BoundLogge
         seen = {name: value for name, value in values.items() if value is not None}
         steps[str(step)] = {"ms": round((system.monotonic() - started) * 1000), **seen}
 
-    worker.target.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    prepare(worker)
     report = reconcile(worker.target, coordinator=worker.coordinator, system=system, note=note)
     document = write_status(worker.target.status_file, report)
     ready = any(row["type"] == "Ready" and row["status"] == "True" for row in document["conditions"])
@@ -64,6 +65,16 @@ def run_once(worker: Worker, *, system: System, log: structlog.stdlib.BoundLogge
     worker.failures = worker.failures + 1 if report.outcome is Outcome.RETRYING else 0
     worker.due = system.monotonic() + delay(worker, report, system)
     return report
+
+
+def prepare(worker: Worker) -> None:
+    """Make the target's folder and remove what a killed run left half written.
+
+    Raises:
+        OSError: the file system refuses.
+    """
+    worker.target.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    remove_leftovers(worker.target.folder)
 
 
 def delay(worker: Worker, report: Report, system: System) -> float:
@@ -90,7 +101,7 @@ def run_forever(
         OSError: our own disk fails; nothing may be promised then.
     """
     for worker in workers.values():
-        worker.target.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        prepare(worker)
         for complaint in watcher.watch(worker.target):
             log.warning("watch", target=worker.target.name, detail=complaint)
     ready()

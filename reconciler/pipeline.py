@@ -18,6 +18,7 @@ from reconciler import limits
 from reconciler.apply import apply
 from reconciler.attest import Attested, attest
 from reconciler.disk import DiskError
+from reconciler.evidence import Dropped, read_directory
 from reconciler.fetch import CoordinatorChanged, ObservedState, Revision, fetch, observe
 from reconciler.history import Chain, Draft, PathHistory, find_chain, walk
 from reconciler.outcome import Outcome, Step, Stop, retrying, stalled
@@ -60,6 +61,7 @@ class _Run:
     commit: str | None = None
     root: str | None = None
     simulation: bool = False
+    dropped: Dropped = field(default_factory=Dropped)
     decision: Decision | None = None
     attested: Attested | None = None
     candidates: list[Candidate] = field(default_factory=list)
@@ -105,6 +107,9 @@ def _reconcile(run: _Run) -> None:
     run.commit = revision.commit
     run.note(Step.FETCH, commit=revision.commit, root=observed.root)
     run.step = Step.VERIFY
+    if run.target.approvals is not None:
+        run.dropped = read_directory(run.target.approvals)
+        run.warnings.extend(run.dropped.complaints)
     history = walk(revision.repository, tip=revision.commit, path=path, enforced_version=_version(enforced))
     if history.truncated:
         run.warnings.append(f"the history was cut off after {limits.MAX_WALK} commits")
@@ -136,7 +141,7 @@ def _one(
             path=path,
             enforced=enforced,
             tip=revision.commit,
-            drop=run.target.approvals,
+            dropped=run.dropped.pieces,
         )
         run.decision = decision
         if verified is None:
@@ -218,7 +223,7 @@ def _judge_superseded(
                 path=path,
                 enforced=enforced,
                 tip=revision.commit,
-                drop=run.target.approvals,
+                dropped=run.dropped.pieces,
             )
             if verified is not None:
                 words += "; it has enough approvals: withdraw it"

@@ -13,13 +13,11 @@ from marbleops.approval.decide import decide
 from marbleops.approval.decision import Decision, Refusal
 from marbleops.approval.decision import Outcome as Verdict
 from marbleops.approval.reasons import Reason
-from reconciler.disk import DiskError
 from reconciler.evidence import collect, read_directory
-from reconciler.outcome import Outcome, Step, Stop, stalled
+from reconciler.outcome import Outcome, Step, Stop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from marbleops.approval.enforced import Enforced
     from marbleops.approval.evidence import Piece
@@ -58,18 +56,14 @@ def verify(
     path: str,
     enforced: Enforced | None,
     tip: str,
-    drop: Path | None,
+    dropped: Sequence[Piece],
 ) -> tuple[VerifiedRevision | None, Decision]:
     """Collect evidence for *draft* and judge it; ``None`` and the decision where it is not enough.
 
     Raises:
-        Stop: the drop directory cannot be read.
         RepositoryError: the cache is damaged.
     """
-    try:
-        pieces = collect(repository, draft, path=path, enforced=enforced, tip=tip, drop=drop)
-    except DiskError as error:
-        raise stalled(Step.VERIFY, "InvalidApprovals", str(error)) from error
+    pieces = collect(repository, draft, path=path, enforced=enforced, tip=tip, dropped=dropped)
     decision, counted = judge(draft.raw, pieces, enforced=enforced)
     if decision.outcome is Verdict.REFUSED:
         return None, decision
