@@ -89,13 +89,16 @@ class Wakeups:
             return names
 
 
-class _Handler(FileSystemEventHandler):
+class Handler(FileSystemEventHandler):
+    """Turns events of one folder into wake-ups; *only* names the one file that matters there."""
+
     def __init__(self, wakeups: Wakeups, target: str, only: str | None) -> None:
         self._wakeups = wakeups
         self._target = target
         self._only = only
 
     def on_any_event(self, event: FileSystemEvent) -> None:
+        """Wake the target, unless the event is of another file or of a lock."""
         places = {Path(str(place)).name for place in (event.src_path, event.dest_path) if place}
         if self._only is not None and self._only not in places:
             return
@@ -119,7 +122,7 @@ class Watcher:
         for folder, recursive, only in _folders(target):
             if (target.name, folder) in self._watched or not folder.is_dir():
                 continue
-            handler = _Handler(self._wakeups, target.name, only)
+            handler = Handler(self._wakeups, target.name, only)
             try:
                 self._observer.schedule(handler, str(folder), recursive=recursive, event_filter=_EVENTS)
                 self._watched.add((target.name, folder))
