@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _Answer = TypeVar("_Answer")
 _log = structlog.get_logger("coordinator.rest")
 
-OUTCOME = "outcome"
+OUTCOME = web.ResponseKey("outcome", str)
 """Set on a response by a handler whose answer has an outcome of its own, for the log line."""
 
 

@@ -129,7 +129,7 @@ def _first_effects(authorities: Authorities, manifest: Manifest, making: Making)
         authorities=authorities,
         secrets=SecretState(root=root_secret, previous_root=root_secret, current=current, previous=current),
         signature=_sign(authorities, manifest),
-        log=(_line(making.at, "Initial manifest set"),),
+        log=(log_line(making.at, "Initial manifest set"),),
     )
 
 
@@ -192,7 +192,7 @@ def _bump_lines(before: Enforcement, decision: Decision, making: Making) -> tupl
     assert decision.manifest is not None
     users = ", ".join(approval.user for approval in decision.approvals)
     return tuple(
-        _line(
+        log_line(
             making.at,
             "SecurityVersion increased",
             {"user": users, "package": name, "new version": package.security_version},
@@ -203,10 +203,10 @@ def _bump_lines(before: Enforcement, decision: Decision, making: Making) -> tupl
 
 
 def _update_lines(decision: Decision, making: Making) -> tuple[str, ...]:
-    return (_line(making.at, "Complete Manifest updated", {"manifestFingerprint": decision.digest.hex}),)
+    return (log_line(making.at, "Complete Manifest updated", {"manifestFingerprint": decision.digest.hex}),)
 
 
-def _line(at: datetime, event: str, fields: Mapping[str, object] = MappingProxyType({})) -> str:
+def log_line(at: datetime, event: str, fields: Mapping[str, object] = MappingProxyType({})) -> str:
     """Write one line of MarbleRun's update log (6.6): this order of names, milliseconds, no HTML escapes."""
     time = at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"
     return json.dumps({"time": time, "update": event, **fields}, separators=(",", ":"), ensure_ascii=False)

@@ -7,6 +7,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+
 from coordinator.adapters.barrier import Barrier
 from coordinator.adapters.memory import MemoryStore
 from coordinator.adapters.sealer import AesGcmSealer, SealingKeys
@@ -166,3 +171,12 @@ def marble_quote(marble: str = "backend", *, version: int = 1, debug: bool = Fal
     return quote_text(
         marble_report_data(CERTIFICATE), signer=shop.SIGNER, product=product, version=version, debug=debug
     )
+
+
+def make_csr() -> bytes:
+    """Return a marble's certificate request, without names."""
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    return builder.sign(_MARBLE_KEY, hashes.SHA384()).public_bytes(Encoding.DER)
+
+
+_MARBLE_KEY = ec.derive_private_key(20261123, ec.SECP384R1())

@@ -1,0 +1,159 @@
+"""Bodies in and out: strict requests, Go's envelope, the schemas of the wire, and the gate before updates."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from coordinator.api import envelope
+from coordinator.api.body import base64_member, parse_object
+from coordinator.api.errors import Kind
+from coordinator.api.gitops import MAX_WAITING, UpdateGate, answer, parse_call
+from coordinator.errors import MalformedRequestError, TooManyRequestsError
+from marbleops.approval.decision import Decision, Outcome, Refusal, decision_to_json
+from marbleops.approval.errors import EvidenceError
+from marbleops.approval.evidence import encode_evidence
+from marbleops.approval.reasons import Reason
+from marbleops.manifest.digest import Digest
+from marbleops.manifest.schema import load_schema
+from tests.fakes import shop
+from tests.fakes.small_world import SmallWorld
+
+CALL = Draft202012Validator(dict(load_schema("update-call.v1.schema.json")))
+ANSWER = Draft202012Validator(dict(load_schema("update-answer.v1.schema.json")))
+
+
+def test_envelope_is_gos() -> None:
+    """The bodies of marblerun-core 13.9, and Go's escapes."""
+    assert envelope.refusal(Kind.ERROR, 405, "").body == b'{"status":"error","data":null}\n'
+    wrong = envelope.refusal(Kind.ERROR, 500, "server is not in expected state")
+    assert wrong.body == b'{"status":"error","data":null,"message":"server is not in expected state"}\n'
+    assert wrong.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert wrong.headers["X-Content-Type-Options"] == "nosniff"
+    assert envelope.success(None).body == b'{"status":"success","data":null}\n'
+    assert envelope.refusal(Kind.FAIL, 400, "EOF").content_type == "application/json"
+    escaped = b'"a\\u003cb\\u003ec\\u0026d\\u2028\\u2029\xc3\xa4"\n'
+    assert envelope.go_json("a<b>c&d\u2028\u2029ä") == escaped
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{", b'{"a":1,"a":2}', b'{"a":NaN}', b'{"a":1}x', b"\xff", b"[" * 100_000, b"null"]
+)
+def test_bodies_are_strict(body: bytes) -> None:
+    """Anything but one JSON object with unique names is a bad request."""
+    with pytest.raises(MalformedRequestError):
+        parse_object(body)
+
+
+@pytest.mark.parametrize("value", [None, 1, "a", "YQ", "YQ==\n", "-_8=", "\u00e4"])
+def test_base64_is_strict(value: Any) -> None:
+    """Padding is needed, line ends and other alphabets are refused."""
+    with pytest.raises(MalformedRequestError):
+        base64_member({"manifest": value}, "manifest")
+
+
+def _call(**changes: Any) -> dict[str, Any]:
+    pieces = shop.genesis_evidence(shop.manifest())
+    call = {"manifest": _b64(b"{}"), "dryRun": True, "evidence": encode_evidence(pieces)}
+    return {**call, "source": {"url": "u", "revision": "r"}, **changes}
+
+
+def test_a_good_call() -> None:
+    """What clients send is read completely, and the schema agrees."""
+    call = parse_call(_call(), b"{}")
+    assert (call.dry_run, len(call.pieces)) == (True, 3)
+    assert call.source is not None
+    CALL.validate(_call())
+    CALL.validate({"manifest": "e30="})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"path": "manifest.json"},
+        {"dryRun": "yes"},
+        {"dryRun": None},
+        {"source": {"url": "u"}},
+        {"source": {"url": "u", "revision": "r\n"}},
+        {"source": {"url": "u" * 257, "revision": "r"}},
+        {"source": []},
+    ],
+)
+def test_bad_calls(changes: dict[str, Any]) -> None:
+    """Unknown members and wrong types are refused, by the code and by the schema."""
+    with pytest.raises(MalformedRequestError):
+        parse_call(_call(**changes), b"{}")
+    assert not CALL.is_valid(_call(**changes))
+
+
+@pytest.mark.parametrize(
+    ("evidence", "reason"),
+    [
+        ({}, Reason.MALFORMED_OBJECT),
+        ([{"object": "!"}], Reason.MALFORMED_OBJECT),
+        ([{"object": "e30=", "kind": "commit"}], Reason.MALFORMED_OBJECT),
+        ([{"object": "e30="}] * 65, Reason.TOO_LARGE),
+    ],
+)
+def test_bad_evidence_has_a_reason(evidence: Any, reason: Reason) -> None:
+    """Evidence that cannot be read says why in the reasons' own words."""
+    with pytest.raises(EvidenceError) as raised:
+        parse_call(_call(evidence=evidence), b"{}")
+    assert raised.value.reason is reason
+
+
+def test_answers_follow_the_schema() -> None:
+    """Applied, unchanged and refused answers are what the schema says, with the right status."""
+    service = SmallWorld().open()
+    raw = shop.manifest()
+    for pieces in ((), shop.genesis_evidence(raw), ()):
+        decision = service.update(raw, pieces, dry_run=False, source=None)
+        ANSWER.validate(decision_to_json(decision))
+        assert answer(decision).status == (422 if decision.outcome is Outcome.REFUSED else 200)
+    refusal = Refusal(reason=Reason.TOO_LARGE, message="too large")
+    large = Decision(outcome=Outcome.REFUSED, digest=Digest.of(b""), refusals=(refusal,))
+    assert answer(large).status == 413
+    ANSWER.validate(decision_to_json(large))
+
+
+def test_the_gate_lets_few_in() -> None:
+    """The bucket empties; the queue before the four places is bounded; places are given back."""
+
+    async def scenario() -> None:
+        gate = UpdateGate(burst=1000.0, refill=0.0)
+        gate._tokens = 1000.0
+        release = asyncio.Event()
+        inside = 0
+
+        async def caller() -> None:
+            nonlocal inside
+            async with gate.enter():
+                inside += 1
+                await release.wait()
+
+        tasks = [asyncio.create_task(caller()) for _ in range(4 + MAX_WAITING)]
+        await asyncio.sleep(0)
+        assert inside == 4
+        with pytest.raises(TooManyRequestsError):
+            async with gate.enter():
+                pass
+        release.set()
+        await asyncio.gather(*tasks)
+        assert inside == 4 + MAX_WAITING
+        empty = UpdateGate(burst=1.0, refill=0.0)
+        empty._tokens = 1.0
+        async with empty.enter():
+            pass
+        with pytest.raises(TooManyRequestsError):
+            async with empty.enter():
+                pass
+
+    asyncio.run(scenario())
+
+
+def _b64(value: bytes) -> str:
+    return base64.b64encode(value).decode()
