@@ -55,3 +55,27 @@ def measure(file: Path) -> int:
     for name, value in answer.items():
         out.line(f"{name:<16} {value}")
     return Exit.OK
+
+
+@simulation.command()
+def era() -> int:
+    """Print the era file of the Coordinator that this installation runs, for `--era`.
+
+    A vendor publishes it for a real build. Here it says which signer, product and version a simulated
+    Coordinator of this code has, so that clients can tell it from any other enclave.
+    """
+    import json
+
+    from coordinator.adapters.simulation import own_identity
+
+    identity = own_identity()
+    answer = {
+        "SignerID": identity.signer_id.hex(),
+        "ProductID": identity.product_id,
+        "SecurityVersion": identity.security_version,
+        "Debug": identity.debug,
+    }
+    out = printer()
+    out.document(answer)
+    out.line(json.dumps(answer, indent=2))
+    return Exit.OK

@@ -27,6 +27,7 @@ def scene_1(mesh: Mesh, tell: Narrator) -> None:
         "alice, bob and carol made keys with ssh-keygen, cloned, and installed the commit hook (marbleops.approve=bumps)"
     )
     mesh.world.marbleops("simulation", "init", str(mesh.simulation))
+    mesh.era.write_text(mesh.world.marbleops("simulation", "era").out)
     mesh.coordinator = mesh.launch_coordinator()
     tell.warn("SIMULATION: the Coordinator's quotes protect nothing; they only go through the real verifier")
     tell.ok(

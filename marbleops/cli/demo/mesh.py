@@ -61,6 +61,11 @@ class Mesh:
         return self.world.root / "state"
 
     @property
+    def era(self) -> Path:
+        """The file that says which build of the Coordinator clients expect."""
+        return self.world.root / "coordinator-era.json"
+
+    @property
     def config(self) -> Path:
         """The reconciler's configuration file."""
         return self.world.root / "reconciler.json"
@@ -113,6 +118,7 @@ class Mesh:
                             "interval": "5s",
                             "coordinator": {
                                 "address": self.here.client,
+                                "era": str(self.era),
                                 "platform": {
                                     "kind": "simulation",
                                     "anchor": str(self.simulation / "anchor.der"),

@@ -25,6 +25,7 @@ def verify(
     return mesh.world.marbleops(
         "verify", "--coordinator", address or mesh.here.client,
         "--insecure-simulation", "--anchor", str(mesh.simulation / "anchor.der"),
+        "--era", str(mesh.era),
         "--state", str(mesh.world.root / "home" / "pins.json"), "-o", "json", *arguments, codes=codes,
     )  # fmt: skip
 

@@ -134,6 +134,7 @@ class World:
             env=self.environment | dict(extra or {}),
             input=stdin,
             capture_output=True,
+            start_new_session=True,  # no terminal: the commit hook must not ask whoever watches the demo
             timeout=seconds,
             check=False,
         )
