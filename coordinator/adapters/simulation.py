@@ -13,6 +13,7 @@ from marbleops.attestation.cache import QuoteVerifier
 from marbleops.attestation.platform.base import EnclaveIdentity
 from marbleops.attestation.platform.measure import measure_files, python_files, signer_of_label
 from marbleops.attestation.platform.simulation import KEY_FILE, SimulationPlatform
+from marbleops.attestation.verdict import Code
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -24,6 +25,8 @@ SIGNER_LABEL = "marbleops coordinator"
 PRODUCT_ID = 3
 SECURITY_VERSION = 3
 """MarbleRun's numbers for its Coordinator enclave (marblerun-core section 12)."""
+
+_OUTDATED = frozenset({Code.CRL_EXPIRED, Code.TCB_INFO_EXPIRED, Code.QE_IDENTITY_EXPIRED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +62,13 @@ def open_platform(directory: Path, *, at: datetime) -> SimulatedPlatform:
     Raises:
         PlatformError: the directory is no machine that may be used.
     """
-    if (directory / KEY_FILE).exists():
-        platform = SimulationPlatform.open(directory)
-    else:
-        platform = SimulationPlatform.create(directory, at=at)
-    return SimulatedPlatform(platform, own_identity())
+    if not (directory / KEY_FILE).exists():
+        return SimulatedPlatform(SimulationPlatform.create(directory, at=at), own_identity())
+    opened = SimulatedPlatform(SimulationPlatform.open(directory), own_identity())
+    verdict = opened.verifier().verify(opened.issuer().quote(b""), opened.collateral(), at=at)
+    if verdict.code in _OUTDATED:
+        opened.platform.renew(at)  # what a real platform would fetch anew
+    return opened
 
 
 def own_identity() -> EnclaveIdentity:

@@ -38,6 +38,7 @@ class SqliteStore:
         self._lock = threading.Lock()
         try:
             os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+            _flush_directory(directory)
             self._connection = sqlite3.connect(
                 path, isolation_level=None, check_same_thread=False, timeout=2.0
             )
@@ -119,6 +120,15 @@ class SqliteStore:
                 connection.execute("ROLLBACK")
                 raise
             connection.execute("COMMIT")
+
+
+def _flush_directory(directory: Path) -> None:
+    """Make the file's name durable too: a flushed file without a name is lost with the power."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def set_aside(directory: Path, *, suffix: str) -> tuple[Path, ...]:

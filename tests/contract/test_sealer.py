@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -9,7 +10,6 @@ from coordinator.adapters.sealer import AesGcmSealer, SealingKeys
 from coordinator.adapters.system import SystemEntropy
 from coordinator.errors import ForeignSealError, SealError
 from coordinator.ports import Sealer, SealPolicy
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -48,6 +48,17 @@ def test_issuer_and_verifier_agree(tmp_path: Path) -> None:
     assert verifier.verify(foreign, at).code is not Code.OK
 
 
+def test_outdated_collateral_is_renewed(tmp_path: Path) -> None:
+    """A simulated machine opened after years has current collateral again, under the same anchor."""
+    at = SystemClock().now()
+    anchor = open_platform(tmp_path / "machine", at=at).platform.anchor_der
+    later = at + timedelta(days=400)
+    platform = open_platform(tmp_path / "machine", at=later)
+    assert platform.platform.anchor_der == anchor
+    verifier = DcapVerifier(platform.verifier(), platform.collateral)
+    assert verifier.verify(platform.issuer().quote(b"d"), later).code is Code.OK
+
+
 def test_sealing_keys_are_the_machines(tmp_path: Path) -> None:
     """Opened again, the machine gives the same keys; another machine gives others."""
     at = SystemClock().now()
