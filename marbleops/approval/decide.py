@@ -9,6 +9,7 @@ answer, whoever asks.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from marbleops.approval import counting
@@ -25,7 +26,7 @@ from marbleops.approval.errors import EvidenceError
 from marbleops.approval.evidence import DetachedPiece, Piece, check_bounds
 from marbleops.approval.floors import NO_FLOORS, advance
 from marbleops.approval.judge import Ballot, Judged, judge, make_ballot
-from marbleops.approval.policy import Policy, PolicyError, read_policy, refusal_at
+from marbleops.approval.policy import MAX_REFUSALS, Policy, PolicyError, read_policy, refusal_at
 from marbleops.approval.ratchet import Change, classify, weakening_words
 from marbleops.approval.reasons import Reason
 from marbleops.approval.standing import check_genesis, check_revoked, check_succession
@@ -83,7 +84,8 @@ def _consider(enforced: Enforced | None, raw: bytes, evidence: Sequence[Piece]) 
     except ManifestError as error:
         refusals = tuple(_from_issues(error))
         return _Question(enforced=enforced, digest=digest, evidence=evidence, refusals=refusals)
-    found = list(check_genesis(manifest) if enforced is None else check_succession(manifest, enforced))
+    standing = check_genesis(manifest) if enforced is None else check_succession(manifest, enforced)
+    found = list(islice(standing, MAX_REFUSALS))
     policy = candidate = change = None
     if manifest.gitops is not None:
         try:
@@ -94,7 +96,7 @@ def _consider(enforced: Enforced | None, raw: bytes, evidence: Sequence[Piece]) 
     if policy is not None and candidate is not None:
         change = Change(change_class=ChangeClass.GENESIS)
         if enforced is not None:
-            found += check_revoked(policy, candidate, enforced.revoked)
+            found += islice(check_revoked(policy, candidate, enforced.revoked), MAX_REFUSALS)
             change = classify(policy, candidate, enforced.attested)
     return _Question(
         enforced=enforced,
@@ -200,7 +202,7 @@ def _missing_people(
 
 
 def _missing_proofs(candidate: Policy, unproven: tuple[tuple[str, str], ...]) -> Iterator[Refusal]:
-    for user, fingerprint in unproven:
+    for user, fingerprint in unproven[:MAX_REFUSALS]:
         listed = [key.fingerprint for key in candidate.users[user].listed]
         path = ("Users", user, "SigningKeys", listed.index(fingerprint))
         message = f"{user} has not shown to hold the new key {fingerprint}"

@@ -146,7 +146,8 @@ def _judge_approval(approval: Approval, blank: Judged, ballot: Ballot) -> Judged
     """Judge a named digest: a vote by a key in force; by a new key naming its user, a proof."""
     key = _key(blank)
     proves = ballot.newcomer_of.get(key.blob) == approval.user
-    if ballot.voter_of.get(key.blob) == approval.user and approval.digest == ballot.digest:
+    names_digest = ballot.voter_of.get(key.blob) == approval.user and approval.digest == ballot.digest
+    if names_digest and not (proves and _lacks_presence(key, ballot)):
         return _vote(replace(blank, user=approval.user, proves=proves), ballot)
     if proves:
         return replace(blank, use="key-proof", proves=True, user=approval.user)
@@ -225,13 +226,17 @@ def _judge_tree_vote(commit: Commit, piece: ObjectPiece, blank: Judged, ballot: 
 def _vote(blank: Judged, ballot: Ballot) -> Judged:
     """Admit a vote by a key in force; its user is known."""
     key = _key(blank)
-    if ballot.voters.require_user_presence and not key.is_security_key:
+    if _lacks_presence(key, ballot):
         raise EvidenceError(
             Reason.USER_PRESENCE_MISSING, f"an {key.algorithm} key cannot show that a person was there"
         )
     if blank.user in ballot.withdrawn:
         raise EvidenceError(Reason.WITHDRAWN, f"{blank.user} withdrew the approval of this manifest")
     return replace(blank, use="approval")
+
+
+def _lacks_presence(key: PublicKey, ballot: Ballot) -> bool:
+    return ballot.voters.require_user_presence and not key.is_security_key
 
 
 def _signed_by(blank: Judged, key: PublicKey, ballot: Ballot) -> Judged:

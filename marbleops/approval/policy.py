@@ -8,6 +8,7 @@ decides) and the candidate (whose policy must be one to live with).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from marbleops.approval.decision import Refusal
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from marbleops.manifest.model import GitOps, Manifest
+
+MAX_REFUSALS = 20
+"""Problems told of one kind: a caller who lists thousands of bad keys gets no scan of the text for each."""
 
 UPDATE_MANIFEST = "updatemanifest"
 UPDATE_SECURITY_VERSION = "updatesecurityversion"
@@ -145,6 +149,8 @@ def _read_keys(manifest: Manifest) -> Mapping[str, tuple[PublicKey, ...]]:
     keys: dict[str, list[PublicKey]] = {name: [] for name in manifest.users}
     for name in sorted(manifest.users):
         for index, text in enumerate(manifest.users[name].signing_keys):
+            if len(issues) == MAX_REFUSALS:
+                raise PolicyError(tuple(issues))
             path = ("Users", name, "SigningKeys", index)
             try:
                 key = parse_public_key(text)
@@ -204,18 +210,18 @@ def _may_update(rights: frozenset[Right]) -> bool:
 
 def _check_users(manifest: Manifest, users: Mapping[str, Principal], revoked: frozenset[str]) -> None:
     """Refuse users who hold UpdateManifest and could never use it, unless a revocation is why."""
-    issues = [
-        refusal_at(
-            manifest,
-            Reason.MANIFEST_INVALID,
-            ("Users", name),
-            f"{name} holds UpdateManifest but has no key that can vote under this manifest's rules",
-        )
+    useless = (
+        name
         for name, user in users.items()
         if _may_update(user.rights) and not user.keys and not _has_revoked(user, revoked)
-    ]
+    )
+    message = "holds UpdateManifest but has no key that can vote under this manifest's rules"
+    issues = tuple(
+        refusal_at(manifest, Reason.MANIFEST_INVALID, ("Users", name), f"{name} {message}")
+        for name in islice(useless, MAX_REFUSALS)
+    )
     if issues:
-        raise PolicyError(tuple(issues))
+        raise PolicyError(issues)
 
 
 def _has_revoked(user: Principal, revoked: frozenset[str]) -> bool:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 _NAMES_ONLY = frozenset({("GitOps", "Version"), ("GitOps", "Previous"), ("GitOps", "Deployment")})
 _DECREASES = ("GitOps", "AllowSecurityVersionDecrease")
+_MAX_WORDS = 100
+"""Weakenings told one by one: they stand in the history for ever, and its records are bounded."""
+
 _POLICY_SECTIONS = frozenset({"Users", "Roles", "GitOps", "RecoveryKeys", "Config"})
 
 
@@ -198,5 +201,7 @@ def _recovery(manifest: Manifest) -> float:
 
 
 def weakening_words(weakenings: tuple[Weakening, ...]) -> tuple[str, ...]:
-    """Write weakenings for the answer: place and words."""
-    return tuple(f"{format_path(each.path)}: {each.words}" for each in weakenings)
+    """Write weakenings for the answer and the history: place and words, bounded."""
+    words = tuple(f"{format_path(each.path)}: {each.words}" for each in weakenings[:_MAX_WORDS])
+    more = len(weakenings) - _MAX_WORDS
+    return (*words, f"and {more} more") if more > 0 else words

@@ -29,8 +29,8 @@ from marbleops.manifest.digest import Digest
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MAX_RECORD_BYTES = 1024 * 1024
-"""One record. Floors dominate: they hold names and pairs that ever stood in a manifest of at most 1 MiB."""
+MAX_RECORD_BYTES = 16 * 1024 * 1024
+"""One record. Floors dominate: they hold every name and pair that ever stood in a manifest of up to 1 MiB."""
 
 KINDS = ("genesis", "update", "manifest-set")
 

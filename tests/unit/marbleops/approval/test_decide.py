@@ -430,3 +430,18 @@ def test_applied_is_unreachable_without_a_person() -> None:
     for pieces in ((), (proof,)):
         with pytest.raises(AssertionError):
             Decision(outcome=Outcome.APPLIED, digest=Digest.of(b""), pieces=pieces)
+
+
+def test_a_flood_of_mistakes_is_told_in_part() -> None:
+    """Hundreds of bad keys or weakenings neither cost a scan each nor fill the history."""
+
+    def keys(document: dict[str, Any]) -> None:
+        document["Users"]["dave"]["SigningKeys"] = [f"ssh-ed25519 {number}" for number in range(300)]
+
+    def marbles(document: dict[str, Any]) -> None:
+        for number in range(150):
+            document["Marbles"][f"m{number}"] = {"Package": "backend", "DisableSecretBinding": True}
+
+    assert len(signed_by(STAGE, after(STAGE, keys)).refusals) == 20
+    weakens = signed_by(STAGE, after(STAGE, marbles)).weakens
+    assert (len(weakens), weakens[-1]) == (101, "and 50 more")

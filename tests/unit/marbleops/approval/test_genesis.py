@@ -152,3 +152,21 @@ def test_a_proof_for_another_lineage_proves_nothing() -> None:
     decision = genesis(document, evidence)
     assert decision.pieces[-1].reason is Reason.LINEAGE_MISMATCH
     assert reasons(decision) == {Reason.NEW_KEY_UNPROVEN}
+
+
+def test_a_plain_key_under_user_presence_proves_but_does_not_vote() -> None:
+    """A statement by a key that may not vote is still a proof that somebody has it."""
+    document = scenario.base()
+    document["GitOps"]["RequireUserPresence"] = True
+    for name in ("alice", "bob", "carol"):
+        keys = (gitsmith.key(name, "sk-ed25519"), gitsmith.key(name))
+        document["Users"][name] = scenario.user(name, "updater", keys=keys)
+    raw = scenario.raw(document)
+    evidence: list[Piece] = [scenario.approve(raw, name) for name in ("alice", "bob", "carol")]
+    evidence += [scenario.prove("dave")]
+    evidence += [scenario.approve(raw, n, key=gitsmith.key(n, "sk-ed25519")) for n in ("alice", "bob")]
+    evidence += [scenario.prove("carol", key=gitsmith.key("carol", "sk-ed25519"))]
+    decision = genesis(document, evidence)
+    assert decision.outcome is Outcome.WOULD_APPLY
+    assert {piece.use for piece in decision.pieces[:3]} == {"key-proof"}
+    assert len(decision.key_proofs) == 7
