@@ -7,7 +7,7 @@ already loaded, so that the table costs no imports.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from marbleops.cli.exits import Exit
@@ -25,7 +25,6 @@ class CommandError(Exception):
         self.exit_code = exit_code
         self.where = where
         self.next_step = next_step
-        self.details: tuple[dict[str, Any], ...] = ()
 
 
 class UsageProblem(CommandError):  # noqa: N818 - what it is, in the words of the exit code
@@ -44,6 +43,7 @@ class Failure:
     what: str
     where: str = ""
     next_step: str = ""
+    reason: str = ""
     details: tuple[dict[str, Any], ...] = field(default=())
 
     def document(self) -> dict[str, Any]:
@@ -52,6 +52,7 @@ class Failure:
             "error": {
                 "code": self.code,
                 "exitCode": int(self.exit_code),
+                "reason": self.reason,
                 "message": self.what,
                 "where": self.where,
                 "next": self.next_step,
@@ -75,6 +76,8 @@ _KNOWN: tuple[tuple[str, str, Exit, str], ...] = (
         "marbleops simulation init DIR",
     ),
     ("marbleops.wire.verify", "DeploymentRefused", Exit.UNTRUSTED, "do not use it; ask who runs it"),
+    ("reconciler.settings", "SettingsError", Exit.USAGE, "check the configuration file"),
+    ("reconciler.disk", "DiskError", Exit.USAGE, "check the reconciler's stateDir"),
     ("marbleops.wire.pins", "PinError", Exit.USAGE, "check the --state file"),
     ("marbleops.wire.pins", "Fork", Exit.UNTRUSTED, "keep the pins file: it is part of the proof"),
     ("marbleops.wire.pins", "Rollback", Exit.UNTRUSTED, "keep the pins file: it is part of the proof"),
@@ -85,18 +88,23 @@ def translate(error: Exception) -> Failure:
     """Turn any exception that reached the outermost loop into what is printed."""
     if isinstance(error, CommandError):
         return Failure(
-            code=error.exit_code.name.lower().replace("_", "-"),
+            code=_word(error.exit_code),
             exit_code=error.exit_code,
             what=error.what,
             where=error.where,
             next_step=error.next_step,
-            details=error.details,
         )
     for module, name, exit_code, next_step in _KNOWN:
         kind = getattr(sys.modules.get(module), name, None)
         if isinstance(kind, type) and isinstance(error, kind):
-            code = exit_code.name.lower().replace("_", "-")
-            return Failure(code=code, exit_code=exit_code, what=_text(error), next_step=next_step)
+            return Failure(
+                code=_word(exit_code),
+                exit_code=exit_code,
+                what=_text(error),
+                next_step=next_step,
+                reason=str(getattr(error, "code", None) or getattr(error, "reason", "")),
+                details=_details(error),
+            )
     if isinstance(error, OSError) and error.strerror is not None:
         where = str(error.filename) if error.filename is not None else ""
         return Failure(code="usage", exit_code=Exit.USAGE, what=error.strerror, where=where)
@@ -108,6 +116,20 @@ def translate(error: Exception) -> Failure:
             next_step="pip install 'marbleops[all]'",
         )
     return Failure(code="internal", exit_code=Exit.INTERNAL, what=f"{type(error).__name__}: {_text(error)}")
+
+
+def _details(error: Exception) -> tuple[dict[str, Any], ...]:
+    """Return the parts of an error: the issues of a manifest, or the checks of a verification."""
+    parts: tuple[Any, ...] = getattr(error, "issues", ()) or getattr(error, "checks", ())
+    return tuple({name: _plain(value) for name, value in asdict(part).items()} for part in parts)
+
+
+def _plain(value: Any) -> Any:
+    return value if value is None or isinstance(value, bool | int) else str(value)
+
+
+def _word(exit_code: Exit) -> str:
+    return exit_code.name.lower().replace("_", "-")
 
 
 def _text(error: Exception) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -47,7 +47,7 @@ def plan(*, revision: str | None, repository: Path, manifest_path: str | None, t
     basis = choose_basis(repo, path, candidate.manifest, trust, strict=False)
     base = basis.manifest
     if _is_known_enforced(repo, path, candidate, base.digest if basis.checked and base is not None else None):
-        out.document({"plan": "nothing-to-do", "digest": str(candidate.manifest.digest)})
+        out.document({"plan": "nothing-to-do", **_nothing(candidate, checked=basis.checked)})
         out.mark(GOOD, f"nothing to do: {candidate.manifest.digest} is enforced")
         return Exit.OK
     policy_source = base or candidate.manifest
@@ -71,6 +71,15 @@ def exit_of(decision: Decision) -> Exit:
     from marbleops.cli.preview import hopeless
 
     return Exit.REFUSED if hopeless(decision) else Exit.CHANGES_WAITING
+
+
+def _nothing(candidate: Candidate, *, checked: bool) -> dict[str, Any]:
+    """Return the plan of a manifest that is enforced: the same keys as any other plan."""
+    digest = str(candidate.manifest.digest)
+    lists: dict[str, Any] = {
+        name: [] for name in ("assumptions", "edits", "rotates", "restarts", "refusedAtRestart")
+    }
+    return {"digest": digest, "base": digest, "checked": checked, "decision": None, **lists}
 
 
 def _candidate(repository: Repository, revision: str | None, path: str) -> Candidate:

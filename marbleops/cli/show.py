@@ -85,7 +85,7 @@ def show_decision(out: Printer, decision: Decision, *, predicted: bool = False) 
         out.mark(BAD, f"{refusal.reason}: {place}{path}{visible(refusal.message)}")
     summary = f": {visible(decision.summary)}" if decision.summary else ""
     if waiting:
-        out.line(f"waiting{summary}", style="bold yellow")
+        out.line("waiting for approvals", style="bold yellow")
     else:
         style = "bold red" if decision.outcome is Outcome.REFUSED else "bold green"
         out.line(f"{decision.outcome}{summary}", style=style)

@@ -37,7 +37,7 @@ def make_tag(repository: Repository, request: TagRequest, key: SigningKey, *, re
 
     Raises:
         UsageProblem: a tag of this name says something else and *replace* is not set, or Git cannot sign.
-        CommandError: the signature would not count; the tag is removed again.
+        CommandError: the signature would not count; the ref is put back as it was.
     """
     ref = f"refs/tags/{request.name}"
     existing = repository.object_at(ref)
@@ -64,7 +64,8 @@ def make_tag(repository: Repository, request: TagRequest, key: SigningKey, *, re
     )
     made = repository.object_at(ref)
     if made is None or not _says(repository, made, request, key):
-        repository.raw("update-ref", "-d", ref)
+        # Whatever stood there before stays: it may be a good approval.
+        repository.raw("update-ref", *((ref, existing) if existing is not None else ("-d", ref)))
         raise CommandError(
             f"Git made a tag that would not count: no good signature by {key.public.fingerprint}",
             exit_code=Exit.REFUSED,

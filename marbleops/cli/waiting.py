@@ -1,4 +1,4 @@
-"""Which refusals time and signatures can heal: what ``plan``, ``approve``, ``wait`` and the hook call waiting."""
+"""Which refusals time and signatures can heal: what ``plan``, ``approve``, ``wait`` and the hook wait for."""
 
 from __future__ import annotations
 

@@ -126,6 +126,9 @@ def test_hopeless_change_is_not_signed(clone: Clone) -> None:
 def test_enforced_manifest_has_nothing_to_do(clone: Clone) -> None:
     """The manifest this clone last saw enforced needs no plan."""
     assert "nothing to do" in clone.mo("plan").out
+    nothing = clone.mo("plan", "-o", "json").json()
+    clone.draft(greeting="good day")
+    assert set(nothing) == set(clone.mo("plan", "-o", "json", codes=(11,)).json())
 
 
 def test_base_is_found_by_content_not_by_parent(clone: Clone) -> None:

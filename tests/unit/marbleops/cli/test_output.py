@@ -88,6 +88,7 @@ def test_manifest_error_is_a_refusal() -> None:
     failure = translate(ManifestError((issue,)))
     assert failure.exit_code is Exit.REFUSED
     assert "3:5 Users: nobody" in failure.what
+    assert (failure.reason, failure.details[0]["line"]) == ("manifest-invalid", 3)
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_usage_error_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     """With ``-o json`` an error is a JSON object on standard output, with stable keys."""
     assert run(["-o", "json", "digest"]) == Exit.USAGE
     error = json.loads(capsys.readouterr().out)["error"]
-    assert set(error) == {"code", "exitCode", "message", "where", "next", "details"}
+    assert set(error) == {"code", "exitCode", "reason", "message", "where", "next", "details"}
     assert (error["code"], error["exitCode"]) == ("usage", 2)
 
 
