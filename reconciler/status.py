@@ -88,7 +88,6 @@ def write_status(path: Path, report: Report) -> dict[str, Any]:
 def render(report: Report, before: dict[str, Any]) -> dict[str, Any]:
     """Make the status document out of *report* and the document *before* it."""
     have, need, missing = progress(report.decision) if report.decision else (0, 0, ())
-    change_class = report.decision.change_class if report.decision else None
     at = timestamp(report.at)
     return {
         "target": report.target,
@@ -97,7 +96,7 @@ def render(report: Report, before: dict[str, Any]) -> dict[str, Any]:
         "outcome": report.outcome.value,
         "reason": report.reason,
         "message": report.message,
-        "class": change_class.value if change_class else None,
+        "class": _class(report.decision),
         "weakens": list(report.decision.weakens) if report.decision else [],
         "have": have,
         "need": need,
@@ -130,6 +129,10 @@ def _refusal(row: Refusal) -> dict[str, Any]:
         "line": row.line,
         "column": row.column,
     }
+
+
+def _class(decision: Decision | None) -> str | None:
+    return decision.change_class.value if decision and decision.change_class else None
 
 
 def _pieces(decision: Decision | None) -> list[dict[str, Any]]:
@@ -196,7 +199,7 @@ def _condition_rows(report: Report) -> list[tuple[str, str, str, str]]:
         case Outcome.RETRYING | Outcome.STALLED:
             rows.append(("Approved", "Unknown", reason, message))
             rows.append(("Applied", "Unknown", reason, message))
-    if reason == "CoordinatorChanged" or report.reason == "Drifted":
+    if reason == "CoordinatorChanged":
         rows.append(("Drifted", "True", reason, message))
     return rows
 
@@ -242,6 +245,7 @@ def _candidates(report: Report, before: object, at: str) -> dict[str, Any]:
             "step": candidate.step.value,
             "digest": candidate.digest,
             "version": candidate.version,
+            "class": _class(candidate.decision),
             "refusals": [_refusal(refusal) for refusal in candidate.refusals],
             "requirements": [_requirement(one) for one in candidate.decision.requirements]
             if candidate.decision
