@@ -8,6 +8,7 @@ decides) and the candidate (whose policy must be one to live with).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from marbleops.approval.limits import MAX_PIECES
 from marbleops.approval.reasons import Reason
 from marbleops.approval.seating import seat
 from marbleops.approval.sshkey import PublicKey, parse_public_key
-from marbleops.manifest.position import JsonPath, format_path, position_of
+from marbleops.manifest.position import JsonPath, Positions, decode_text, format_path, scan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -138,8 +139,14 @@ def weaken_quorum(threshold: int, *, approvers: int, written: int) -> int:
 
 def refusal_at(manifest: Manifest, reason: Reason, path: JsonPath, message: str) -> Refusal:
     """Write a refusal with the place in the manifest's text that it speaks of."""
-    line, column = position_of(manifest.raw, path) or (None, None)
+    line, column = _positions(manifest.raw).value(path)
     return Refusal(reason=reason, message=message, path=format_path(path), line=line, column=column)
+
+
+@lru_cache(maxsize=1)
+def _positions(raw: bytes) -> Positions:
+    """Index the text once for all refusals of one manifest; a parsed manifest always scans."""
+    return scan(decode_text(raw)[0])
 
 
 def _read_keys(manifest: Manifest) -> Mapping[str, tuple[PublicKey, ...]]:
