@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from marbleops.approval.enforced import Enforced
     from marbleops.manifest.digest import Digest
+    from reconciler.apply import Applied
     from reconciler.ports import Coordinator
     from reconciler.system import System
 
@@ -32,7 +33,7 @@ class Attested:
 
 
 def attest(
-    digest: Digest, *, root: str, coordinator: Coordinator, system: System
+    applied: Applied, *, root: str, coordinator: Coordinator, system: System
 ) -> tuple[Attested, Enforced]:
     """Ask the Coordinator, over a connection bound to a fresh quote, what it enforces.
 
@@ -40,6 +41,7 @@ def attest(
         Stop: *Stalled* if another Coordinator answers, *Retrying* if another manifest is enforced.
         CoordinatorUnavailableError, CoordinatorUntrustedError, CoordinatorRefusedError: from the connection.
     """
+    digest = applied.plan.digest
     at = system.now()
     identity = coordinator.attest(nonce=system.nonce(), at=at)
     if identity.root != root:

@@ -117,7 +117,7 @@ def _reconcile(run: _Run) -> None:
     _judge_superseded(run, revision, chain, enforced, path)
     for position, draft in enumerate(chain.drafts[: limits.MAX_CHAIN]):
         enforced = _one(run, revision, draft, enforced, path, later=chain.drafts[position + 1 :])
-    if chain.drafts and chain.drafts[-1].digest != history.tip.digest:
+    if len(chain.drafts) > limits.MAX_CHAIN:
         raise retrying(Step.APPLY, "Progressing", "more versions follow")
     if not chain.drafts:
         _prove(run, history, observed)
@@ -132,37 +132,9 @@ def _one(
     *,
     later: tuple[Draft, ...],
 ) -> Enforced:
-    """Take one version through the steps; returns what is enforced then."""
-    run.step = Step.VERIFY
+    """Take one version through the steps and remember it; returns what is enforced then."""
     try:
-        verified, decision = verify(
-            revision.repository,
-            draft,
-            path=path,
-            enforced=enforced,
-            tip=revision.commit,
-            dropped=run.dropped.pieces,
-        )
-        run.decision = decision
-        if verified is None:
-            raise refusal(decision)
-        run.note(Step.VERIFY, version=decision.version, approvals=[a.user for a in decision.approvals])
-        run.step = Step.VALIDATE
-        desired = validate(verified)
-        run.note(Step.VALIDATE, digest=str(draft.digest))
-        run.step = Step.PLAN
-        plan = make_plan(
-            base=enforced.manifest if enforced else None, candidate=desired.manifest, decision=decision
-        )
-        run.note(Step.PLAN, change=plan.change_class, edits=len(plan.edits), weakens=list(plan.weakens))
-        run.step = Step.APPLY
-        applied = apply(desired, plan, coordinator=run.coordinator, url=revision.url, branch=revision.branch)
-        run.decision = applied.decision
-        run.note(Step.APPLY, outcome=applied.decision.outcome.value, version=desired.gitops.version)
-        run.step = Step.ATTEST
-        assert run.root is not None, "observe has set it"
-        proof, now = attest(draft.digest, root=run.root, coordinator=run.coordinator, system=run.system)
-        run.note(Step.ATTEST, digest=str(proof.digest), deployment=str(proof.deployment))
+        proof, now = _steps(run, revision, draft, enforced, path)
     except Stop as stop:
         run.candidates.append(_candidate(draft, stop, run.decision))
         run.candidates.extend(_behind(one, draft, stop) for one in later)
@@ -171,6 +143,40 @@ def _one(
     _remember(run, proof, draft.commit)
     run.candidates.append(_done(draft, run.decision))
     return now
+
+
+def _steps(
+    run: _Run, revision: Revision, draft: Draft, enforced: Enforced | None, path: str
+) -> tuple[Attested, Enforced]:
+    run.step = Step.VERIFY
+    dropped = run.dropped.pieces
+    verified, decision = verify(
+        revision.repository, draft, path=path, enforced=enforced, tip=revision.commit, dropped=dropped
+    )
+    run.decision = decision
+    if verified is None:
+        raise refusal(decision)
+    run.note(Step.VERIFY, version=decision.version, approvals=[row.user for row in decision.approvals])
+
+    run.step = Step.VALIDATE
+    desired = validate(verified)
+    run.note(Step.VALIDATE, digest=str(draft.digest))
+
+    run.step = Step.PLAN
+    base = enforced.manifest if enforced else None
+    plan = make_plan(base=base, candidate=desired.manifest, decision=decision)
+    run.note(Step.PLAN, change=plan.change_class, edits=len(plan.edits), weakens=list(plan.weakens))
+
+    run.step = Step.APPLY
+    applied = apply(desired, plan, coordinator=run.coordinator, url=revision.url, branch=revision.branch)
+    run.decision = applied.decision
+    run.note(Step.APPLY, outcome=applied.decision.outcome.value, version=desired.gitops.version)
+
+    run.step = Step.ATTEST
+    assert run.root is not None, "observe has set it"
+    proof, now = attest(applied, root=run.root, coordinator=run.coordinator, system=run.system)
+    run.note(Step.ATTEST, digest=str(proof.digest), deployment=str(proof.deployment))
+    return proof, now
 
 
 def _observe(run: _Run) -> ObservedState:

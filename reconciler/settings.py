@@ -200,7 +200,7 @@ def _address(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     if int(port) > 65535:
         raise _AtError(("health",), "a port is at most 65535")
-    return host.strip("[]"), int(port)
+    return host, int(port)
 
 
 def _target(entry: dict[str, Any], *, index: int, base: Path, state: Path) -> Target:

@@ -256,7 +256,11 @@ def _candidates(report: Report, before: object, at: str) -> dict[str, Any]:
             old = kept.pop(commit, None)
             done = isinstance(old, dict) and old.get("outcome") == Outcome.ENFORCED.value
             same = isinstance(old, dict) and old.get("digest") == candidate.digest
-            kept[commit] = old if done and same and candidate.outcome is not Outcome.ENFORCED else row
+            kept[commit] = (
+                old
+                if done and same and not (candidate.outcome is Outcome.ENFORCED and candidate.decision)
+                else row
+            )
     return dict(list(kept.items())[-limits.MAX_CANDIDATES :])
 
 

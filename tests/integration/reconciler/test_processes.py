@@ -87,6 +87,13 @@ class Mesh:
             time.sleep(0.005)
         return time.monotonic() - started
 
+    def wait_for(self, condition: Callable[[], bool], *, seconds: float = 20.0) -> None:
+        """Wait until *condition* holds."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.005)
+
     @property
     def log(self) -> str:
         """What the reconciler logged."""
@@ -235,3 +242,23 @@ def test_damaged_cache_is_fetched_again(mesh: Mesh) -> None:
     codes = [mesh.once() for _ in range(2)]
     assert codes[-1] == 0, (codes, mesh.log)
     assert mesh.status()["enforced"]["version"] == 2
+
+
+def test_two_reconcilers_race(mesh: Mesh) -> None:
+    """Two processes with folders of their own watch one repository: every version is applied once."""
+    raw = mesh.genesis()
+    first = json.loads((mesh.folder / "reconciler.json").read_text())
+    (mesh.folder / "reconciler.json").write_text(json.dumps(first | {"stateDir": str(mesh.folder / "other")}))
+    mesh.start()
+    other = mesh.folder / "other/prod/status.json"
+    mesh.wait_for(other.exists)
+    (mesh.folder / "reconciler.json").write_text(json.dumps(first))
+    mesh.start()
+    mesh.until(enforced(1))
+    for number in range(2, 6):
+        raw = mesh.next(raw, Marbles=GREEN if number % 2 else RED)
+        mesh.until(enforced(number))
+        arrived = enforced(number)
+        mesh.wait_for(lambda arrived=arrived: arrived(json.loads(other.read_bytes())))  # type: ignore[misc]
+    records = mesh.coordinator.get("gitops/history?from=0").data["records"]
+    assert len(records) == 5
