@@ -1,0 +1,33 @@
+"""Where files may be put."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from marbleops.marble.place import PlaceError, place_files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_an_existing_file_is_narrowed_and_replaced(tmp_path: Path) -> None:
+    """A longer file that others could read is cut and closed to them."""
+    target = tmp_path / "secret"
+    target.write_bytes(b"longer than before")
+    target.chmod(0o644)
+    place_files({str(target): b"new"})
+    assert (target.read_bytes(), target.stat().st_mode & 0o777) == (b"new", 0o600)
+
+
+@pytest.mark.parametrize("path", ["", "/", ".", "a/", "a/../b", "..", "nul\0", "file/below", "pipe"])
+def test_what_is_no_place_for_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """Folders, ways up, files in the way and pipes are refused by name."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_bytes(b"kept")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(PlaceError, match="cannot be written"):
+        place_files({path: b"x"})
+    assert (tmp_path / "file").read_bytes() == b"kept"
