@@ -289,12 +289,12 @@ def _bounded(pieces: list[Piece], question: Question) -> tuple[Piece, ...]:
             by_key[signer] += 1
             good.append(piece)
     kept: list[Piece] = []
-    size = 0
+    room = approval_limits.MAX_EVIDENCE_BYTES
     for piece in (*good, *rest):
-        size += _size(piece)
-        if len(kept) == approval_limits.MAX_PIECES or size > approval_limits.MAX_EVIDENCE_BYTES:
-            break
-        if not isinstance(piece, ObjectPiece) or len(piece.object) <= approval_limits.MAX_OBJECT_BYTES:
+        size = _size(piece)
+        fits = not isinstance(piece, ObjectPiece) or len(piece.object) <= approval_limits.MAX_OBJECT_BYTES
+        if fits and size <= room and len(kept) < approval_limits.MAX_PIECES:
+            room -= size
             kept.append(piece)
     return tuple(kept)
 
