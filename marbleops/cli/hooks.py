@@ -43,7 +43,9 @@ def install(*, repository: Path, manifest_path: str | None, bumps: bool, replace
     """Install the hook in this clone.
 
     On an ordinary new commit that changes the manifest, the hook shows class and semantic diff, asks, and
-    adds the line that makes your signed commit an approval.
+    adds the line that makes your signed commit an approval. It acts only if the manifest replaces what this
+    clone last saw enforced: plan and approve with --coordinator or --config keep that, and so do status, wait
+    and verify with --remember.
     """
     from marbleops.cli.errors import UsageProblem
     from marbleops.cli.git import check_path

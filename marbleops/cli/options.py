@@ -100,7 +100,6 @@ def trust_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--insecure-simulation",
             is_flag=True,
-            envvar="MARBLEOPS_INSECURE_SIMULATION",
             help="Accept quotes of the simulation platform. No hardware protects it.",
         ),
         click.option("--root", metavar="SHA256", help="Fingerprint that the Coordinator's root must have."),

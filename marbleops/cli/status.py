@@ -179,7 +179,8 @@ def outcome_of(document: dict[str, Any] | None, commit: str) -> dict[str, Any]:
     answer |= {"commit": commit, "refusals": [], "requirements": [], "enforced": None}
     if document is None:
         return answer
-    row = document.get("candidates", {}).get(commit)
+    candidates = document.get("candidates")
+    row = candidates.get(commit) if isinstance(candidates, dict) else None
     if isinstance(row, dict):
         answer |= {name: value for name, value in row.items() if name in answer}
     if document.get("commit") == commit:
@@ -256,6 +257,7 @@ def _remember(folder: Path, manifest_path: str | None, document: dict[str, Any])
     from marbleops.cli.base import manifest_path as path_of
     from marbleops.cli.enforced import REPORTED, Known
     from marbleops.cli.enforced import remember as keep
+    from marbleops.cli.errors import UsageProblem
     from marbleops.cli.git import repository
     from marbleops.manifest.digest import Digest
 
@@ -264,11 +266,14 @@ def _remember(folder: Path, manifest_path: str | None, document: dict[str, Any])
         return
     repo = repository(folder)
     path = path_of(repo, manifest_path)
-    known = Known(
-        path=path,
-        digest=Digest.parse(str(enforced.get("digest"))),
-        version=int(enforced.get("version") or 0),
-        deployment=enforced.get("deployment"),
-        how=REPORTED,
-    )
+    try:
+        known = Known(
+            path=path,
+            digest=Digest.parse(str(enforced.get("digest"))),
+            version=int(enforced.get("version") or 0),
+            deployment=enforced.get("deployment"),
+            how=REPORTED,
+        )
+    except (TypeError, ValueError) as error:
+        raise UsageProblem(f"the status names no enforced manifest: {error}") from error
     keep(repo, known, raw=find_bytes(repo, path, known.digest))

@@ -50,6 +50,13 @@ def test_example_manifest_is_good(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert any("may be lost" in fact for fact in report["facts"])
 
 
+def test_backend_builds_differ_in_their_number_only() -> None:
+    """Build 2 is build 1 with another number, so that the demo shows a version and nothing else."""
+    first, second = ((EXAMPLE / f"marbles/backend/{build}/app.py").read_text() for build in ("v1", "v2"))
+    assert first.replace("BUILD = 1", "BUILD = 2") == second
+    assert first != second
+
+
 def test_lint_shows_place_and_nearest_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A typo is named with file, line, column and the name that was meant; exit code 3."""
     file = tmp_path / "manifest.json"

@@ -99,6 +99,15 @@ def test_missing_approvals_are_waited_for(tmp_path: Path) -> None:
     assert run(["wait", B, "--state-dir", str(folder), "--timeout", "0s"]) == Exit.REFUSED
 
 
+@pytest.mark.parametrize(
+    "odd", [{"candidates": []}, {"enforced": "x"}, {"refusals": None}, {"message": None}]
+)
+def test_odd_status_is_no_outcome(tmp_path: Path, odd: dict[str, Any]) -> None:
+    """A status of another form is read as far as it goes; nothing of it becomes *enforced*."""
+    folder = state(tmp_path, document(**odd))
+    assert run(["wait", B, "--state-dir", str(folder), "--timeout", "0s"]) == Exit.TIMEOUT
+
+
 def test_status_names_who_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """K of n and the missing people, the enforced version, and each refusal with its place."""
     folder = state(tmp_path, document(refusals=[REFUSAL]))
