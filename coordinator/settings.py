@@ -8,6 +8,7 @@ be a wrong result.
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SIMULATION = "simulation"
+_NAME = re.compile(r"[A-Za-z0-9._:*-]{1,253}", re.ASCII)
 _PLATFORM = "EDG_COORDINATOR_PLATFORM"
 _UNSUPPORTED = (
     "EDG_COORDINATOR_PROMETHEUS_ADDR",
@@ -90,7 +92,7 @@ def read_settings(environ: Mapping[str, str], *, cwd: Path) -> Settings:
     settings = Settings(
         mesh=reader.address("EDG_COORDINATOR_MESH_ADDR", ":2001"),
         client=reader.address("EDG_COORDINATOR_CLIENT_ADDR", ":4433"),
-        dns_names=tuple(reader.text("EDG_COORDINATOR_DNS_NAMES", "localhost").split(",")),
+        dns_names=reader.names("EDG_COORDINATOR_DNS_NAMES", "localhost"),
         seal_directory=reader.seal_directory(),
         simulation_directory=reader.required_path("EDG_COORDINATOR_SIMULATION_DIR"),
         ready_file=reader.optional_path("EDG_COORDINATOR_READY_FILE"),
@@ -140,6 +142,14 @@ class _Reader:
             self.problems.append(f"{name} is {text!r}: set it to host:port, for example 127.0.0.1:0")
             return Address(host="", port=0)
         return Address(host=host.removeprefix("[").removesuffix("]"), port=int(port))
+
+    def names(self, name: str, default: str) -> tuple[str, ...]:
+        names = tuple(self.text(name, default).split(","))
+        if not all(_NAME.fullmatch(one) for one in names):
+            self.problems.append(
+                f"{name} is {','.join(names)[:80]!r}: set it to DNS names and addresses, a,b,c"
+            )
+        return names
 
     def flag(self, name: str) -> bool:
         text = self.text(name, "0")

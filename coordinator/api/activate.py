@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import structlog
 from google.protobuf.message import DecodeError
 
-from coordinator.api.errors import row_of
-from coordinator.api.grpc import Code, GrpcError
+from coordinator.api.errors import INTERNAL, row_of
+from coordinator.api.grpc import GrpcError
+from coordinator.api.routes import incident_words
 from coordinator.domain.activation import MAX_MARBLE_TYPE_CHARS, ActivationRequest
 from coordinator.errors import CoordinatorError, InvalidMarbleRequestError, UnauthenticatedError
 from marbleops.wire import marble_pb2
@@ -41,9 +42,9 @@ def activate_handler(caller: Caller) -> Callable[[bytes, tuple[bytes, ...]], Awa
             code = row.code
             raise GrpcError(row.grpc, str(error)) from error
         except Exception as error:  # the outermost loop: its text stays in our log
-            code = "internal"
-            _log.error("activation_failed", error=type(error).__name__, exc_info=error)
-            raise GrpcError(Code.INTERNAL, "internal error") from error
+            code, words = INTERNAL.code, incident_words()
+            _log.error("activation_failed", incident=words, exc_info=error)
+            raise GrpcError(INTERNAL.grpc, words) from error
         finally:
             elapsed = asyncio.get_running_loop().time() - started
             _log.info(

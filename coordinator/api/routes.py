@@ -8,6 +8,7 @@ else is 405 as in MarbleRun, whose command line takes 405 for an older Coordinat
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -43,6 +44,14 @@ class Caller:
         return await asyncio.get_running_loop().run_in_executor(self.executor, work)
 
 
+_incidents = itertools.count(1)
+
+
+def incident_words() -> str:
+    """Name an unexpected failure for caller and log alike; its text stays in the log (decision 8)."""
+    return f"internal error, incident {next(_incidents)} of this process"
+
+
 Handler = Callable[[Caller, web.BaseRequest], Awaitable[web.Response]]
 
 
@@ -76,9 +85,9 @@ class Router:
             if row.http in {408, 413}:
                 response.force_close()  # the rest of the body is not worth reading
         except Exception as error:  # noqa: BLE001 - the outermost loop; its text stays in our log
-            code = INTERNAL.code
-            _log.error("request_failed", path=request.path, error=type(error).__name__, exc_info=error)
-            response = envelope.refusal(INTERNAL.kind, INTERNAL.http, "internal error")
+            code, words = INTERNAL.code, incident_words()
+            _log.error("request_failed", path=request.path, incident=words, exc_info=error)
+            response = envelope.refusal(INTERNAL.kind, INTERNAL.http, words)
         elapsed = asyncio.get_running_loop().time() - started
         _log.info(
             "request",

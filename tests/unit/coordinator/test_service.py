@@ -9,9 +9,12 @@ import pytest
 
 from coordinator.adapters.memory import MemoryStore
 from coordinator.adapters.sealer import SealingKeys
+from coordinator.domain import activation as domain_activation
 from coordinator.domain.phase import Phase
 from coordinator.domain.state import Source, State
+from coordinator.domain.update import Making, manifest_set
 from coordinator.errors import (
+    ConflictError,
     ForbiddenError,
     ForeignSealError,
     GitOpsNotEnabledError,
@@ -30,6 +33,7 @@ from marbleops.approval.decision import ChangeClass, Outcome
 from marbleops.approval.reasons import Reason
 from marbleops.approval.record import verify_chain
 from marbleops.manifest.digest import Digest
+from marbleops.manifest.parse import Strictness, load
 from tests.fakes import shop
 from tests.fakes.crashing_store import CrashingStore, Moment
 from tests.fakes.small_world import SmallWorld, activation, make_csr, marble_quote
@@ -285,6 +289,49 @@ def test_activation_is_counted_exactly() -> None:
     for one in (reopened, world.open()):
         with pytest.raises(MarbleRefusedError, match=r"reached max activations count \(2\)"):
             one.activate(activation(csr=make_csr()), marble_quote())
+
+
+def test_a_stale_decision_conflicts() -> None:
+    """A transition decided on a state that is no longer the current one changes nothing."""
+    world = SmallWorld()
+    guard = world.load()
+    service = world.open(guard)
+    raw = shop.manifest()
+    service.update(raw, shop.genesis_evidence(raw), dry_run=False, source=None)
+    stale = guard.current
+    following = _next(service, raw)
+    service.update(following, shop.approvals(following, "alice", "bob"), dry_run=False, source=None)
+    with pytest.raises(ConflictError):
+        guard.commit_ledger(stale, lambda ledger: ledger)
+    transition = manifest_set(
+        world.fresh(),
+        load(shop.plain_manifest(), strictness=Strictness.MARBLERUN),
+        making=Making(at=world.clock.now(), random=world.entropy.bytes),
+    )
+    with pytest.raises(ConflictError):
+        guard.commit(stale, transition)
+    assert service.status().version == 2
+
+
+def test_an_update_during_an_activation_starts_it_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A marble admitted under the old manifest is judged again under the new one before it is counted."""
+    service, first = SmallWorld().enforce_genesis()
+    service.activate(activation("frontend", csr=make_csr()), marble_quote("frontend", version=1))
+    rendered = domain_activation.parameters
+    turns = []
+
+    def updating(*args: Any, **kwargs: Any) -> Any:
+        turns.append(args)
+        if len(turns) == 1:
+            second = _next(service, first)
+            service.update(second, shop.approvals(second, "alice", "bob"), dry_run=False, source=None)
+        return rendered(*args, **kwargs)
+
+    monkeypatch.setattr(domain_activation, "parameters", updating)
+    parameters = service.activate(activation(csr=make_csr()), marble_quote())
+    assert len(turns) == 2
+    assert parameters.env["GREETING"] == b"version 2"
+    assert service.snapshot().ledger.activations["backend"] == 1
 
 
 def test_unlimited_marbles_write_once_per_build() -> None:

@@ -83,6 +83,17 @@ def test_rotation_moves_current_to_previous() -> None:
     assert new.previous_root == old.root
     assert new.previous["shared"] == old.current["shared"] != new.current["shared"]
     assert new.current["token"] == old.current["token"]
+    third = shop.manifest(
+        3,
+        previous=service.enforcement().manifest.raw,
+        deployment=service.status().deployment,
+        change=lambda made: made["Marbles"]["frontend"]["Parameters"].update(Argv=["again"]),
+    )
+    decision = service.update(third, shop.approvals(third, "alice", "bob"), dry_run=False, source=None)
+    assert decision.outcome is Outcome.APPLIED, decision.summary
+    newest = service.enforcement().secrets
+    assert newest.previous_root == new.root != newest.root
+    assert newest.previous["shared"] == new.current["shared"]
 
 
 def _update(

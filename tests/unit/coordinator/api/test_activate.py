@@ -1,0 +1,81 @@
+"""The marble port's adapter: messages in and out, and what each refusal becomes on the wire."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from coordinator.api.activate import activate_handler
+from coordinator.api.grpc import Code, GrpcError
+from coordinator.api.routes import Caller
+from marbleops.wire import marble_pb2
+from tests.fakes.small_world import CERTIFICATE, SmallWorld, make_csr, marble_quote
+
+UUID = "02030400-0000-4000-8000-0000000000ab"
+
+
+def _call(service: Any, message: bytes, certificates: tuple[bytes, ...] = (CERTIFICATE,)) -> bytes:
+    async def call(executor: ThreadPoolExecutor) -> bytes:
+        return await activate_handler(Caller(service, executor))(message, certificates)
+
+    with ThreadPoolExecutor(1) as executor:
+        return asyncio.run(call(executor))
+
+
+def _request(**changes: Any) -> bytes:
+    fields = {"Quote": marble_quote(), "CSR": make_csr(), "MarbleType": "backend", "UUID": UUID, **changes}
+    message: bytes = marble_pb2.ActivationReq(**fields).SerializeToString()
+    return message
+
+
+def test_a_marble_gets_its_parameters() -> None:
+    """Files, environment and arguments go out as the message has them."""
+    service, _ = SmallWorld().enforce_genesis()
+    answer = marble_pb2.ActivationResp.FromString(_call(service, _request()))
+    assert list(answer.Parameters.Argv) == ["backend", "--serve"]
+    assert len(answer.Parameters.Files["/tmp/key.hex"]) == 32
+    assert answer.Parameters.Env["MARBLE_PREDEFINED_PRIVATE_KEY"].startswith(b"-----BEGIN PRIVATE KEY-----\n")
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "words"),
+    [
+        (b"\xff\xff", Code.INVALID_ARGUMENT, "no valid message"),
+        (_request(UUID="x" * 65), Code.INVALID_ARGUMENT, "too long"),
+        (_request(MarbleType="x" * 1025), Code.INVALID_ARGUMENT, "too long"),
+        (_request(UUID="x"), Code.INVALID_ARGUMENT, "invalid UUID"),
+        (_request(MarbleType="nothing"), Code.PERMISSION_DENIED, "unknown marble type requested"),
+        (_request(Quote=b""), Code.PERMISSION_DENIED, "invalid quote"),
+        (_request(CSR=b"junk"), Code.INTERNAL, "parsing CSR"),
+    ],
+)
+def test_refusals_have_marbleruns_codes(message: bytes, code: Code, words: str) -> None:
+    """Each refusal has the gRPC status that marblerun-core 4.4 names."""
+    service, _ = SmallWorld().enforce_genesis()
+    with pytest.raises(GrpcError, match=words) as raised:
+        _call(service, message)
+    assert raised.value.code == code
+
+
+def test_no_certificate_and_no_manifest() -> None:
+    """Without a client certificate: unauthenticated; before a manifest: failed precondition."""
+    for certificates, code in (((), Code.UNAUTHENTICATED), ((CERTIFICATE,), Code.FAILED_PRECONDITION)):
+        with pytest.raises(GrpcError) as raised:
+            _call(SmallWorld().open(), _request(), certificates)
+        assert raised.value.code == code
+
+
+def test_the_unexpected_is_an_incident(capsys: pytest.CaptureFixture[str]) -> None:
+    """An unknown exception becomes *internal* with a number; its text stays in the log."""
+
+    class Broken:
+        def activate(self, *_: object) -> None:
+            raise RuntimeError("the secret words")
+
+    with pytest.raises(GrpcError, match=r"internal error, incident \d+ of this process") as raised:
+        _call(Broken(), _request())
+    assert raised.value.code == Code.INTERNAL
+    assert "secret words" not in raised.value.message
