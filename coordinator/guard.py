@@ -54,13 +54,14 @@ class Guard:
 
         Raises:
             ConflictError: something else was enforced since; nothing changed.
+            ManifestRefusedError: a restart could not read the new state; nothing changed.
             StoreError: the store failed. Nothing changed, unless ``current`` raises it too.
         """
         with self._lock:
             self._check_unchanged(old)
             store = self._sealed(seal_policy(transition.manifest))
             changed = history.evolve(self._state, transition)
-            store.put(transition.blobs())
+            store.put(history.readable_blobs(transition))
             return self._swap(store, changed)
 
     def commit_ledger(self, old: State, change: Callable[[Ledger], Ledger]) -> State:
@@ -89,6 +90,7 @@ class Guard:
 
     def _swap(self, store: Store, changed: State) -> State:
         encoded = history.encode_pointer(history.pointer_of(changed))
+        history.decode_pointer(encoded)  # what a restart could not read must not become durable
         try:
             swapped = store.compare_and_swap(POINTER, self._pointer, encoded)
         except StoreError:

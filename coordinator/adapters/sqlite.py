@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 FILE_NAME = "state.db"
 _SIDE_FILES = ("", "-wal", "-shm", "-journal")
-_SCHEMA = "CREATE TABLE IF NOT EXISTS entries (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
+_TABLE = "CREATE TABLE entries (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
+MAX_VALUE_BYTES = 40 * 1024 * 1024
+"""More than any sealed value has; what the disk claims to be longer is refused before memory is spent."""
 
 
 class SqliteStore:
@@ -50,13 +52,19 @@ class SqliteStore:
                 "journal_mode=WAL",
                 "synchronous=FULL",
                 "trusted_schema=OFF",
+                "cell_size_check=ON",
+                "mmap_size=0",
             ):
                 self._connection.execute(f"PRAGMA {pragma}")
             # A write takes the exclusive lock now, so that a second Coordinator fails here and not at its
             # first change.
             self._connection.execute("BEGIN EXCLUSIVE")
-            self._connection.execute(_SCHEMA)
+            self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
+            _require_schema(self._connection)
             self._connection.execute("COMMIT")
+        except StoreError:
+            self._connection.close()
+            raise
         except sqlite3.Error as error:
             self._connection.close()
             why = "another process holds it" if "locked" in str(error) else "it is no intact database"
@@ -71,7 +79,11 @@ class SqliteStore:
         """Return the value of *name*, or None."""
         with self._statement() as connection:
             row = connection.execute("SELECT value FROM entries WHERE name = ?", (name,)).fetchone()
-        return None if row is None else bytes(row[0])
+        if row is None:
+            return None
+        if not isinstance(row[0], bytes):
+            raise StoreError("the state database holds a value that is no blob")
+        return row[0]
 
     def put(self, blobs: Mapping[str, bytes]) -> None:
         """Write the *blobs* that are new, in one transaction with one flush."""
@@ -120,6 +132,15 @@ class SqliteStore:
                 connection.execute("ROLLBACK")
                 raise
             connection.execute("COMMIT")
+
+
+def _require_schema(connection: sqlite3.Connection) -> None:
+    """Make our table, or accept it and nothing beside it: views and triggers would be the disk's programs."""
+    found = [row[0] for row in connection.execute("SELECT sql FROM sqlite_schema")]
+    if not found:
+        connection.execute(_TABLE)
+    elif found != [_TABLE]:
+        raise StoreError("the state database in the seal directory has a schema that is not ours")
 
 
 def _flush_directory(directory: Path) -> None:

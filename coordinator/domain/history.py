@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from coordinator.domain.effects import Effects, decode_effects, encode_effects
 from coordinator.domain.phase import TRANSITIONS, Phase
 from coordinator.domain.state import Enforcement, Head, Ledger, Source, State
-from coordinator.errors import CorruptStateError
+from coordinator.errors import CorruptStateError, ManifestRefusedError
 from marbleops.approval import floors as floor_rules
+from marbleops.approval.limits import RULES_VERSION
 from marbleops.approval.record import (
     ChainError,
     PublicRecord,
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 _POINTER_FORMAT = 1
 MAX_RECORDS = 1_000_000
+MAX_BLOB_BYTES = 24 * 1024 * 1024
+"""One blob before sealing: far above what the bounds on manifests, evidence and secrets add up to."""
 
 
 class Shelf(StrEnum):
@@ -211,6 +214,11 @@ def _walk(head: Head, fetch: Callable[[Shelf, Digest], bytes]) -> tuple[bytes, .
 
 def _restore(state: State, record: PublicRecord, fetch: Callable[[Shelf, Digest], bytes]) -> Transition:
     place = f"the record at position {record.position}"
+    if record.rules_version > RULES_VERSION:
+        raise CorruptStateError(
+            f"{place} was decided under the rules version {record.rules_version}, this build knows up to "
+            f"{RULES_VERSION}: start a newer build"
+        )
     encoded_effects = _content(Shelf.EFFECTS, record.effects, fetch)
     manifest = _parse(_content(Shelf.MANIFEST, record.manifest, fetch), place)
     before = state.enforcement
@@ -226,6 +234,23 @@ def _restore(state: State, record: PublicRecord, fetch: Callable[[Shelf, Digest]
         evidence={},
         source=None,
     )
+
+
+def readable_blobs(transition: Transition) -> dict[str, bytes]:
+    """Return the blobs of *transition* if a restart could read them back, so that no write bricks the state.
+
+    Raises:
+        ManifestRefusedError: something in it is beyond what is read; nothing was written yet.
+    """
+    blobs = transition.blobs()
+    try:
+        decode_record(transition.encoded_record)
+        decode_effects(encode_effects(transition.effects))
+    except (ChainError, CorruptStateError) as error:
+        raise ManifestRefusedError("the manifest leads to a state that could not be read back") from error
+    if any(len(content) > MAX_BLOB_BYTES for content in blobs.values()):
+        raise ManifestRefusedError("the manifest leads to a state that is too large to be kept")
+    return blobs
 
 
 def floors_after(before: Enforcement | None, manifest: Manifest) -> Floors:

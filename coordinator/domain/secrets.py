@@ -25,6 +25,8 @@ PLAIN = "plain"
 ROOT_SECRET_SIZE = 32
 _MAX_BITS = 255 * 32 * 8
 """HKDF-SHA256 gives at most 255 blocks (RFC 5869, 2.3)."""
+MAX_GENERATED_BYTES = 2 * 1024 * 1024
+"""All generated secrets of a manifest together: they are kept four times over and derived for each marble."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +43,9 @@ def check_definitions(definitions: Mapping[str, Secret]) -> None:
 
     Raises:
         NotSupportedYetError: a certificate secret. ManifestRefusedError: a size that is no whole number of
-        bytes or beyond HKDF, or a generated plain secret.
+        bytes or beyond HKDF, a generated plain secret, or more secrets than can be kept.
     """
+    generated = 0
     for name, definition in sorted(definitions.items()):
         if definition.type.startswith("cert-"):
             raise NotSupportedYetError(
@@ -58,6 +61,11 @@ def check_definitions(definitions: Mapping[str, Secret]) -> None:
             raise ManifestRefusedError(f"invalid secret size: {name}")
         if definition.size > _MAX_BITS:
             raise ManifestRefusedError(f"secret {name}: hkdf: requested key length too large")
+        generated += definition.size // 8
+    if generated > MAX_GENERATED_BYTES:
+        raise ManifestRefusedError(
+            f"the secrets have {generated} bytes together, at most {MAX_GENERATED_BYTES} fit"
+        )
 
 
 def create_stored(definition: Secret, random: Callable[[int], bytes]) -> Material:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from marbleops.manifest.model import Manifest
 
 DROP_IN = "A drop-in MarbleRun Coordinator"
+MAX_PACKAGE_NAME_CHARS = 256
+"""What floors and attested versions can name (``approval.floors``); GitOps manifests keep to 64 anyway."""
 
 
 def check_supported(manifest: Manifest) -> None:
@@ -23,7 +25,8 @@ def check_supported(manifest: Manifest) -> None:
 
     Raises:
         NotSupportedYetError: a feature of a later version.
-        ManifestRefusedError: secrets or templates that could never be rendered.
+        ManifestRefusedError: secrets or templates that could never be rendered, or names and sizes beyond
+        what is kept.
     """
     for name, marble in sorted(manifest.marbles.items()):
         if marble.tls:
@@ -36,6 +39,8 @@ def check_supported(manifest: Manifest) -> None:
         raise NotSupportedYetError(
             f"Config.FeatureGates: {', '.join(manifest.config.feature_gates)}", DROP_IN
         )
+    if any(len(name) > MAX_PACKAGE_NAME_CHARS for name in manifest.packages):
+        raise ManifestRefusedError(f"Packages: a name has more than {MAX_PACKAGE_NAME_CHARS} characters")
     check_definitions(manifest.secrets)
     try:
         dry_run(manifest)

@@ -11,7 +11,7 @@ import pytest
 from coordinator.domain import history
 from coordinator.domain.effects import decode_effects, encode_effects
 from coordinator.domain.state import Head, Ledger, Source
-from coordinator.errors import CorruptStateError, SealError
+from coordinator.errors import CorruptStateError, ManifestRefusedError, SealError
 from coordinator.guard import POINTER
 from coordinator.ports import SealPolicy
 from marbleops.approval.floors import Floors
@@ -46,6 +46,31 @@ def test_blobs_are_named_by_content() -> None:
     assert {shelf: names.count(shelf) for shelf in set(names)} == {
         "record": 2, "effects": 2, "manifest": 2, "evidence": 5, "pointer": 1,
     }  # fmt: skip
+
+
+def test_rules_of_a_newer_build_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A build that lacks the rules version of a record refuses to start and names it."""
+    world = SmallWorld()
+    monkeypatch.setattr("coordinator.domain.update.RULES_VERSION", 2)
+    world.enforce_genesis()
+    with pytest.raises(CorruptStateError, match="rules version 2, this build knows up to 1"):
+        world.load()
+
+
+def test_what_a_restart_could_not_read_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A state too large to be opened again is refused before the first byte is written."""
+    world = SmallWorld()
+    monkeypatch.setattr(history, "MAX_BLOB_BYTES", 1000)
+    with pytest.raises(ManifestRefusedError, match="too large"):
+        world.enforce_genesis()
+    monkeypatch.setattr(history, "decode_effects", _unreadable)
+    with pytest.raises(ManifestRefusedError, match="could not be read back"):
+        world.enforce_genesis()
+    assert world.store.list("") == ()
+
+
+def _unreadable(_: bytes) -> None:
+    raise CorruptStateError("no")
 
 
 @pytest.mark.parametrize("shelf", ["record", "effects", "manifest"])

@@ -61,6 +61,25 @@ def test_templates_are_tried_out() -> None:
         check_supported(_parse(change))
 
 
+def test_more_secrets_than_can_be_kept() -> None:
+    """A manifest whose generated secrets could not be read back at a restart is refused when it is set."""
+
+    def change(made: dict[str, Any]) -> None:
+        size = {"Type": "symmetric-key", "Size": 65_280, "Shared": True}
+        made["Secrets"] |= {f"s{number}": size for number in range(300)}
+
+    with pytest.raises(ManifestRefusedError, match=r"the secrets have \d+ bytes together"):
+        check_supported(_parse(change))
+
+
+def test_a_package_name_that_floors_cannot_hold() -> None:
+    """In MarbleRun's own mode names have no form, but one too long for the sealed ledger is refused."""
+    made = json.loads(shop.plain_manifest())
+    made["Packages"]["p" * 257] = made["Packages"]["backend"]
+    with pytest.raises(ManifestRefusedError, match="more than 256 characters"):
+        check_supported(parse(json.dumps(made).encode(), strictness=Strictness.MARBLERUN))
+
+
 def test_the_sample_is_supported() -> None:
     """What the tests enforce everywhere passes."""
     check_supported(_parse(lambda _: None))
