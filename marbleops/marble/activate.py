@@ -1,41 +1,38 @@
 """Activation: show a quote to the Coordinator, get credentials and parameters; nothing is written here.
 
 The order of steps is the premain's (marblerun-api-cli-k8s 3.1). Like every MarbleRun marble this one cannot
-know the server's certificate beforehand: the Coordinator proves itself to people, not to marbles. grpcio has
-no *skip verification*, so the certificate is fetched first and then trusted for the call. Where
+know the server's certificate beforehand: the Coordinator proves itself to people, not to marbles. Where
 ``EDG_MARBLE_COORDINATOR_ROOT`` names the Coordinator's root, the answer must lead to it, and the certificate
-that carried the call must belong to the key that root vouches for; otherwise nothing of the answer is used.
+of the connection that carried the call must belong to the key that root vouches for; otherwise nothing of the
+answer is used.
 """
 
 from __future__ import annotations
 
 import hmac
-import socket
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import grpc
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from google.protobuf.message import DecodeError
-from OpenSSL import SSL
 
 from marbleops.attestation.anchors import spki_der
 from marbleops.attestation.binding import marble_report_data
+from marbleops.marble.call import CallAnswer, CallError, CallRefused, call_unary
 from marbleops.marble.credentials import CERTIFICATE_CHAIN, COORDINATOR_ROOT_CA, ROOT_CA, TTLS_CONFIG
-from marbleops.marble.identity import MarbleIdentity, load_or_make_uuid, make_identity, now
+from marbleops.marble.identity import load_or_make_uuid, make_identity, now
 from marbleops.wire import marble_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from marbleops.attestation.platform.base import QuoteIssuer
+    from marbleops.marble.identity import MarbleIdentity
     from marbleops.marble.settings import MarbleSettings
-    from marbleops.wire.connection import Address
 
 _METHOD = "/rpc.Marble/Activate"
-_CONNECT_SECONDS = 10.0
-_CALL_SECONDS = 60.0
+_NO_ANSWER = ("UNAVAILABLE", "DEADLINE_EXCEEDED")
 _MAX_CERTIFICATE_FILE = 1024 * 1024
 
 
@@ -84,11 +81,10 @@ def activate(settings: MarbleSettings, issuer: QuoteIssuer | None) -> Parameters
         MarbleType=settings.marble_type,
         UUID=str(marble_uuid),
     )
-    server = _fetch_certificate(settings.coordinator, identity)
-    answer = _call(settings.coordinator, identity, server, request.SerializeToString())
-    parameters = _read_answer(answer)
+    answer = _call(settings, identity, request.SerializeToString())
+    parameters = _read_answer(answer.message)
     if pinned is not None:
-        check_pin(parameters, pinned=pinned, server=server)
+        check_pin(parameters, pinned=pinned, server=answer.server)
     return parameters
 
 
@@ -107,6 +103,7 @@ def check_pin(parameters: Parameters, *, pinned: x509.Certificate, server: x509.
         (marble_root,) = _certificates(parameters, ROOT_CA)
         intermediate.verify_directly_issued_by(root)
         leaf.verify_directly_issued_by(intermediate)
+        authority = intermediate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
         same_key = spki_der(server) == spki_der(intermediate) == spki_der(marble_root)
     except Exception as error:  # cryptography raises many kinds on hostile certificates
         raise UntrustedAnswer(
@@ -115,7 +112,7 @@ def check_pin(parameters: Parameters, *, pinned: x509.Certificate, server: x509.
     expected, found = (one.public_bytes(Encoding.DER) for one in (pinned, root))
     if not hmac.compare_digest(expected, found):
         raise UntrustedAnswer("this is another Coordinator than the one EDG_MARBLE_COORDINATOR_ROOT names")
-    if not same_key:
+    if not same_key or not authority:  # below a root there may be certificates that are no authority's
         raise UntrustedAnswer(
             "the server that answered does not hold the key that the pinned root vouches for"
         )
@@ -136,81 +133,16 @@ def _read_root(settings: MarbleSettings) -> x509.Certificate:
     return root
 
 
-def _fetch_certificate(address: Address, identity: MarbleIdentity) -> x509.Certificate:
-    """Return the certificate the server presents; a client certificate is shown, since it insists on one."""
-    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
-    context.set_min_proto_version(SSL.TLS1_2_VERSION)
-    context.set_alpn_protos([b"h2"])
-    context.use_certificate(identity.certificate)
-    context.use_privatekey(identity.key)
-    tls = SSL.Connection(context, None)
-    tls.set_connect_state()
+def _call(settings: MarbleSettings, identity: MarbleIdentity, request: bytes) -> CallAnswer:
+    address = settings.coordinator
     try:
-        with socket.create_connection((address.host, address.port), _CONNECT_SECONDS) as tcp:
-            while True:
-                try:
-                    tls.do_handshake()
-                    break
-                except SSL.WantReadError:
-                    _drain(tls, tcp.sendall)
-                    received = tcp.recv(65536)
-                    if not received:
-                        raise ConnectionResetError("the server closed the connection") from None
-                    tls.bio_write(received)
-            tls.shutdown()
-            _drain(tls, tcp.sendall)
-    except (OSError, SSL.Error) as error:
+        return call_unary(address, identity, method=_METHOD, request=request)
+    except CallError as error:
         raise ActivationError(f"no Coordinator answers at {address}: {error}") from error
-    presented = tls.get_peer_certificate(as_cryptography=True)
-    if presented is None:
-        raise ActivationError(f"{address} presents no certificate")
-    return presented
-
-
-def _drain(tls: SSL.Connection, send: Callable[[bytes], None]) -> None:
-    while True:
-        try:
-            send(tls.bio_read(65536))
-        except SSL.WantReadError:
-            return
-
-
-def _call(address: Address, identity: MarbleIdentity, server: x509.Certificate, request: bytes) -> bytes:
-    credentials = grpc.ssl_channel_credentials(
-        root_certificates=server.public_bytes(Encoding.PEM),
-        private_key=identity.key_pem,
-        certificate_chain=identity.certificate.public_bytes(Encoding.PEM),
-    )
-    options = [
-        ("grpc.ssl_target_name_override", _name_of(server)),
-        ("grpc.enable_http_proxy", 0),
-    ]
-    with grpc.secure_channel(str(address), credentials, options) as channel:
-        try:
-            call: Any = channel.unary_unary(_METHOD)
-            answer = call(request, timeout=_CALL_SECONDS)
-        except grpc.RpcError as error:
-            raise _translate(address, error) from error
-    assert isinstance(answer, bytes)
-    return answer
-
-
-def _translate(address: Address, failed: Any) -> ActivationError:
-    code, words = failed.code(), failed.details() or "no reason given"
-    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-        return ActivationError(f"{address}: no answer ({words})")
-    return ActivationRefused(code.name, words)
-
-
-def _name_of(server: x509.Certificate) -> str:
-    """Return a name the certificate has, for the library's check; which one says nothing about identity."""
-    try:
-        names = server.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (x509.ExtensionNotFound, ValueError):
-        return "localhost"
-    for name in names.get_values_for_type(x509.DNSName):
-        return name.replace("*", "any")
-    return next((str(address) for address in names.get_values_for_type(x509.IPAddress)), "localhost")
+    except CallRefused as refusal:
+        if refusal.code in _NO_ANSWER:
+            raise ActivationError(f"{address}: no answer ({refusal.message})") from refusal
+        raise ActivationRefused(refusal.code, refusal.message) from refusal
 
 
 def _read_answer(answer: bytes) -> Parameters:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from OpenSSL import SSL
+
 Key = ec.EllipticCurvePrivateKey
 
 
@@ -90,6 +92,12 @@ class Mesh:
             "MARBLE_PREDEFINED_COORDINATOR_ROOT_CA": pem(self.root),
         }
 
+    def a_marbles_own(self) -> tuple[bytes, bytes]:
+        """Return chain and key of a marble of this mesh, as the marble itself could present them."""
+        given = self.environment()
+        chain, key = "MARBLE_PREDEFINED_MARBLE_CERTIFICATE_CHAIN", "MARBLE_PREDEFINED_PRIVATE_KEY"
+        return given[chain] + given["MARBLE_PREDEFINED_ROOT_CA"], given[key]
+
 
 @dataclass
 class MarblePort:
@@ -102,6 +110,7 @@ class MarblePort:
     refusal: GrpcError | None = None
     requests: list[tuple[marble_pb2.ActivationReq, tuple[bytes, ...]]] = field(default_factory=list)
     port: int = 0
+    connections: int = 0
 
     async def answer(self, request: bytes, certificates: tuple[bytes, ...]) -> bytes:
         self.requests.append((marble_pb2.ActivationReq.FromString(request), certificates))
@@ -123,22 +132,34 @@ def other_mesh() -> Mesh:
 
 
 @contextmanager
-def marble_port_of(served: Mesh, presented: Mesh | None = None) -> Iterator[MarblePort]:
-    """Serve activations of *served*, on a connection with the certificate of *presented*."""
+def marble_port_of(
+    served: Mesh, presented: Mesh | None = None, *, then: tuple[bytes, bytes] | None = None
+) -> Iterator[MarblePort]:
+    """Serve activations of *served*, on a connection with the certificate of *presented*.
+
+    With *then* (certificates and key), every connection but the first presents that instead.
+    """
     identity = presented or served
-    context = make_context(
-        certificates_pem=pem(identity.marble_root),
-        key_pem=pem(identity.key),
-        alpn=(b"h2",),
-        require_client_certificate=True,
-    )
+
+    def context_of(certificates: bytes, key: bytes) -> SSL.Context:
+        return make_context(
+            certificates_pem=certificates, key_pem=key, alpn=(b"h2",), require_client_certificate=True
+        )
+
+    first = context_of(pem(identity.marble_root), pem(identity.key))
+    later = first if then is None else context_of(*then)
     port = MarblePort(served)
+
+    def choose() -> SSL.Context:
+        port.connections += 1
+        return first if port.connections == 1 else later
+
     loop = Loop()
     server = loop.run(
         serve(
             host="127.0.0.1",
             port=0,
-            context_factory=lambda: context,
+            context_factory=choose,
             protocol_factory=marble_protocol(port.answer, GrpcLimits()),
             limits=TlsLimits(),
         )

@@ -163,6 +163,23 @@ def test_the_pinned_root_refuses_an_impostor(other_mesh: Mesh, mesh: Mesh, tmp_p
         assert not (tmp_path / "secret").exists()
 
 
+def test_a_marble_cannot_stand_in_for_its_coordinator(mesh: Mesh, tmp_path: Path) -> None:
+    """What is compared with the pin is the certificate of the connection that carried the call.
+
+    The marble root is a certificate authority: a client that fetches it on one connection and trusts it on
+    the next accepts every marble of the mesh there, with an answer made of public certificates.
+    """
+    (tmp_path / "root.pem").write_bytes(pem(mesh.root))
+    pin: dict[str, Any] = {"EDG_MARBLE_COORDINATOR_ROOT": "root.pem"}
+    with marble_port_of(mesh, then=mesh.a_marbles_own()) as port:
+        done = run(port.port, tmp_path, "--", "/bin/true", **pin)
+        assert (done.returncode, port.connections) == (0, 1), done.stderr
+        port.files = {"secret": b"planted"}
+        done = run(port.port, tmp_path, "--", "/bin/true", **pin)
+    assert (done.returncode, "does not hold the key" in done.stderr) == (6, True), done.stderr
+    assert not (tmp_path / "secret").exists()
+
+
 def test_ttls_is_refused(marble_port: MarblePort, tmp_path: Path) -> None:
     """A manifest with TLS tags is refused, rather than running the marble without them."""
     marble_port.env = {"MARBLE_TTLS_CONFIG": b"{}"}
