@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from marbleops.manifest.digest import Digest
 from marbleops.manifest.errors import IssueCode
-from marbleops.manifest.issues import Issues, nearest
 from marbleops.manifest.model import (
     Config,
     File,
@@ -30,6 +29,7 @@ from marbleops.manifest.model import (
 from marbleops.manifest.position import JsonPath, shown
 
 if TYPE_CHECKING:
+    from marbleops.manifest.issues import Issues
     from collections.abc import Callable, Mapping
 
 _Value = TypeVar("_Value")
@@ -143,7 +143,7 @@ def _file(path: JsonPath, entry: str | Mapping[str, Any], issues: Issues) -> Fil
             )
         case _:
             message = f"unknown encoding type: {shown(encoding)}"
-            hint = nearest(encoding, ENCODINGS)
+            hint = issues.nearest(encoding, ENCODINGS)
             expected = "one of " + ", ".join(ENCODINGS)
             issues.add(IssueCode.MALFORMED, (*path, "Encoding"), message, expected=expected, hint=hint)
     return File(data=data, encoding=encoding.lower(), no_templates=entry.get("NoTemplates", False))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from marbleops.manifest.check_gitops import check_gitops
-from marbleops.manifest.issues import Issues, nearest
+from marbleops.manifest.issues import Issues
 from marbleops.manifest.position import JsonPath, decode_text, shown
 
 if TYPE_CHECKING:
@@ -68,13 +68,15 @@ def _check_marbles(manifest: Manifest, issues: Issues) -> None:
         package = manifest.packages.get(marble.package)
         if package is None:
             message = f"manifest does not contain marble package {shown(marble.package)}"
-            issues.invalid((*path, "Package"), message, hint=nearest(marble.package, manifest.packages))
+            issues.invalid(
+                (*path, "Package"), message, hint=issues.nearest(marble.package, manifest.packages)
+            )
         else:
             _check_package(marble.package, package, issues)
         for index, tag in enumerate(marble.tls):
             if tag not in manifest.tls:
                 message = f"manifest misses TLS entry for {shown(tag)}"
-                issues.invalid((*path, "TLS", index), message, hint=nearest(tag, manifest.tls))
+                issues.invalid((*path, "TLS", index), message, hint=issues.nearest(tag, manifest.tls))
 
 
 def _check_package(name: str, package: Package, issues: Issues) -> None:
@@ -109,7 +111,7 @@ def _check_tls(manifest: Manifest, tag: str, entry: TLSTag, issues: Issues) -> N
             issues.invalid((*path, "Port"), f"manifest misses Port in {name}")
         if incoming.cert and incoming.cert not in manifest.secrets:
             message = f"{name} references undefined secret {shown(incoming.cert)}"
-            issues.invalid((*path, "Cert"), message, hint=nearest(incoming.cert, manifest.secrets))
+            issues.invalid((*path, "Cert"), message, hint=issues.nearest(incoming.cert, manifest.secrets))
         if incoming.cert and not incoming.disable_client_auth:
             issues.invalid((*path, "Cert"), f"{name} defines Cert but does not disable client authentication")
         if incoming.disable_client_auth and not incoming.cert:
@@ -136,20 +138,20 @@ def _check_users(manifest: Manifest, issues: Issues) -> None:
         for index, role in enumerate(user.roles):
             if role not in manifest.roles:
                 message = f"role {shown(role)} of user {shown(name)} is not defined"
-                issues.invalid((*path, "Roles", index), message, hint=nearest(role, manifest.roles))
+                issues.invalid((*path, "Roles", index), message, hint=issues.nearest(role, manifest.roles))
 
 
 def _check_role(manifest: Manifest, name: str, role: Role, issues: Issues) -> None:
     path: JsonPath = ("Roles", name)
     if role.resource_type not in ACTIONS:
         message = f"unrecognized resource type: {shown(role.resource_type)} for role: {shown(name)}"
-        issues.invalid((*path, "ResourceType"), message, hint=nearest(role.resource_type, ACTIONS))
+        issues.invalid((*path, "ResourceType"), message, hint=issues.nearest(role.resource_type, ACTIONS))
         return
     actions = {action.lower(): action for action in ACTIONS[role.resource_type]}
     for index, action in enumerate(role.actions):
         if action not in actions:
             message = f"unknown action: {shown(action)} for type {role.resource_type} in role: {shown(name)}"
-            issues.invalid((*path, "Actions", index), message, hint=nearest(action, actions.values()))
+            issues.invalid((*path, "Actions", index), message, hint=issues.nearest(action, actions.values()))
     if role.resource_type == "Manifest":
         if role.resource_names:
             message = f"ResourceNames must be empty for type Manifest in role: {shown(name)}"
@@ -160,7 +162,7 @@ def _check_role(manifest: Manifest, name: str, role: Role, issues: Issues) -> No
         place = (*path, "ResourceNames", index)
         if resource not in known:
             message = f"role {shown(name)} names {shown(resource)}, which is not in {role.resource_type}"
-            issues.invalid(place, message, hint=nearest(resource, known))
+            issues.invalid(place, message, hint=issues.nearest(resource, known))
         elif role.resource_type == "Secrets":
             _check_secret_right(manifest, name, resource, place, issues)
 
@@ -183,7 +185,7 @@ def _check_secrets(manifest: Manifest, issues: Issues) -> None:
         path: JsonPath = ("Secrets", name)
         if secret.type not in SECRET_TYPES:
             message = f"unknown type: {shown(secret.type)} for secret: {shown(name)}"
-            issues.invalid((*path, "Type"), message, hint=nearest(secret.type, sorted(SECRET_TYPES)))
+            issues.invalid((*path, "Type"), message, hint=issues.nearest(secret.type, sorted(SECRET_TYPES)))
         template = secret.cert if isinstance(secret.cert, dict) else {}
         dated = template.get("NotAfter", _UNSET_TIME) != _UNSET_TIME
         if secret.type in CERTIFICATE_TYPES and dated and secret.valid_for:
@@ -203,12 +205,14 @@ def _check_config(manifest: Manifest, issues: Issues) -> None:
         issues.invalid(("Config", "UpdateThreshold"), message)
     if config.seal_mode not in SEAL_MODES:
         message = f"unknown seal mode: {shown(config.seal_mode)}"
-        issues.invalid(("Config", "SealMode"), message, hint=nearest(config.seal_mode, SEAL_MODES[1:]))
+        issues.invalid(("Config", "SealMode"), message, hint=issues.nearest(config.seal_mode, SEAL_MODES[1:]))
     known = {gate.lower() for gate in FEATURE_GATES}
     for index, gate in enumerate(config.feature_gates):
         if gate.lower() not in known:
             message = f"unknown feature gate: {shown(gate)}"
-            issues.invalid(("Config", "FeatureGates", index), message, hint=nearest(gate, FEATURE_GATES))
+            issues.invalid(
+                ("Config", "FeatureGates", index), message, hint=issues.nearest(gate, FEATURE_GATES)
+            )
     keys, needed = len(manifest.recovery_keys), config.recovery_threshold
     path: JsonPath = ("Config", "RecoveryThreshold")
     if keys < needed:

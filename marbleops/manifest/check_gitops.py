@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from marbleops.manifest.issues import Issues, nearest
 from marbleops.manifest.limits import MAX_SECURITY_VERSION
 from marbleops.manifest.position import shown
 
 if TYPE_CHECKING:
+    from marbleops.manifest.issues import Issues
     from collections.abc import Iterable
 
     from marbleops.manifest.model import GitOps, Manifest
@@ -76,7 +76,7 @@ def _check_people(manifest: Manifest, gitops: GitOps, issues: Issues) -> None:
     for role, seats in gitops.quorum.items():
         if role not in manifest.roles:
             message = f"Quorum names the role {shown(role)}, which is not in Roles"
-            issues.invalid(("GitOps", "Quorum", role), message, hint=nearest(role, manifest.roles))
+            issues.invalid(("GitOps", "Quorum", role), message, hint=issues.nearest(role, manifest.roles))
         if seats < 1:
             issues.invalid(("GitOps", "Quorum", role), "a row of Quorum is at least 1")
     for name, user in manifest.users.items():

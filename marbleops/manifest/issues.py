@@ -6,11 +6,11 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
 from marbleops.manifest.errors import Issue, IssueCode, ManifestError
-from marbleops.manifest.limits import MAX_COLLECTED, MAX_ISSUES
+from marbleops.manifest.limits import MAX_CANDIDATES, MAX_COLLECTED, MAX_HINTS, MAX_ISSUES
 from marbleops.manifest.position import JsonPath, Positions, ScanError, fold, format_path, scan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
 _RANK: Final = {IssueCode.TOO_LARGE: 0, IssueCode.MALFORMED: 1, IssueCode.INVALID: 2}
 
@@ -22,6 +22,7 @@ class Issues:
         self._text = text
         self._positions: Positions | None = None
         self._found: dict[Issue, None] = {}
+        self._hints_left = MAX_HINTS
 
     def __bool__(self) -> bool:
         """Whether anything was found."""
@@ -74,6 +75,13 @@ class Issues:
         )
         if len(self._found) < MAX_COLLECTED:
             self._found[issue] = None
+
+    def nearest(self, name: str, valid: Collection[str]) -> str | None:
+        """Say which of *valid* was meant by *name*, while this text has not cost too much already."""
+        if self._hints_left == 0 or len(valid) > MAX_CANDIDATES:
+            return None
+        self._hints_left -= 1
+        return nearest(name, valid)
 
     def positions(self) -> Positions | None:
         """Index the text, once; ``None`` if it is not JSON."""

@@ -22,6 +22,12 @@ MAX_ISSUES: Final = 64
 MAX_COLLECTED: Final = 1024
 """Issues that are looked for at all."""
 
+MAX_HINTS: Final = 64
+"""Names for which a similar one is looked for in one text: comparing is far dearer than refusing."""
+
+MAX_CANDIDATES: Final = 512
+"""Names among which a similar one is looked for; among more of them nothing is suggested."""
+
 MAX_SHOWN: Final = 80
 """Characters of a foreign name that are repeated in a message."""
 

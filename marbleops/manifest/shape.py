@@ -10,12 +10,12 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from marbleops.manifest.errors import IssueCode
-from marbleops.manifest.issues import Issues, nearest
 from marbleops.manifest.limits import MAX_COLLECTED
 from marbleops.manifest.position import JsonPath, fold, shown
 from marbleops.manifest.schema import MANIFEST_SCHEMA, load_schema, manifest_validator, resolve
 
 if TYPE_CHECKING:
+    from marbleops.manifest.issues import Issues
     from collections.abc import Mapping
 
     from marbleops.manifest.schema import Violation
@@ -167,7 +167,7 @@ def _tell_unknown(
                 (*path, name),
                 f"unknown name '{shown(name)}'",
                 expected="one of " + ", ".join(known),
-                hint=nearest(name, known),
+                hint=issues.nearest(name, known),
                 at_name=True,
             )
 
@@ -178,7 +178,7 @@ def _tell_enum(path: JsonPath, allowed: list[str], written: str, issues: Issues)
         path,
         f"'{shown(written)}' is not allowed here",
         expected="one of " + ", ".join(f"'{word}'" for word in allowed),
-        hint=nearest(written, filter(None, allowed)),
+        hint=issues.nearest(written, [word for word in allowed if word]),
     )
 
 

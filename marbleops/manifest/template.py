@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from marbleops.manifest.issues import Issues, nearest
+from marbleops.manifest.issues import Issues
 from marbleops.manifest.position import JsonPath, decode_text, shown
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def dry_run(manifest: Manifest) -> None:
                     issues.invalid(path, f"in Marble {shown(name)}: {words}: {error}")
                 except _UnknownSecretError as error:
                     message = f"in Marble {shown(name)}: {words}: secret does not exist: {shown(error.name)}"
-                    issues.invalid(path, message, hint=nearest(error.name, manifest.secrets))
+                    issues.invalid(path, message, hint=issues.nearest(error.name, manifest.secrets))
     issues.raise_if_any()
 
 

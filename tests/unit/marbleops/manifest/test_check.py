@@ -263,3 +263,20 @@ def test_hostile_names_are_escaped_in_messages(plain: Document) -> None:
 
     assert "\n" not in message
     assert len(message) < 200
+
+
+def test_hints_do_not_cost_more_than_refusing() -> None:
+    """Thousands of misspelled names among thousands of right ones are refused at once, without suggestions.
+
+    A stranger's manifest is checked before any signature; with suggestions this one took minutes.
+    """
+    made = {
+        "Packages": {f"p{number}{'y' * 40}": {"Debug": True} for number in range(600)},
+        "Marbles": {f"m{number}": {"Package": "y" * 40 + str(number)} for number in range(300)},
+    }
+    with pytest.raises(ManifestError) as raised:
+        load(json.dumps(made).encode(), strictness=Strictness.MARBLERUN)
+    assert all(issue.hint is None for issue in raised.value.issues)
+    few = made | {"Packages": {"package": {"Debug": True}}, "Marbles": {"m": {"Package": "packege"}}}
+    with pytest.raises(ManifestError, match="did you mean 'package'"):
+        load(json.dumps(few).encode(), strictness=Strictness.MARBLERUN)
