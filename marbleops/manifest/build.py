@@ -29,8 +29,9 @@ from marbleops.manifest.model import (
 from marbleops.manifest.position import JsonPath, shown
 
 if TYPE_CHECKING:
-    from marbleops.manifest.issues import Issues
     from collections.abc import Callable, Mapping
+
+    from marbleops.manifest.issues import Issues
 
 _Value = TypeVar("_Value")
 

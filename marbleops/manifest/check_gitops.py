@@ -13,9 +13,9 @@ from marbleops.manifest.limits import MAX_SECURITY_VERSION
 from marbleops.manifest.position import shown
 
 if TYPE_CHECKING:
-    from marbleops.manifest.issues import Issues
     from collections.abc import Iterable
 
+    from marbleops.manifest.issues import Issues
     from marbleops.manifest.model import GitOps, Manifest
 
 USER_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}", re.ASCII)

@@ -15,9 +15,9 @@ from marbleops.manifest.position import JsonPath, fold, shown
 from marbleops.manifest.schema import MANIFEST_SCHEMA, load_schema, manifest_validator, resolve
 
 if TYPE_CHECKING:
-    from marbleops.manifest.issues import Issues
     from collections.abc import Mapping
 
+    from marbleops.manifest.issues import Issues
     from marbleops.manifest.schema import Violation
 
 _GO_KNOWS: Final = frozenset({"type", "minimum", "maximum"})
