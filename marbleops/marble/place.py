@@ -5,6 +5,7 @@ The file system may be the host's, so every component is opened by descriptor re
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class PlaceError(Exception):
@@ -59,10 +60,11 @@ def _enter(folder: int, name: str) -> int:
 
 
 def _write(folder: int, name: str, content: bytes) -> None:
+    # Never into a file that is there: somebody may own it, have it open, or know it by another name.
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+            raise ValueError("something else than a plain file is there")
+        os.unlink(name, dir_fd=folder)
     descriptor = os.open(name, _FILE, 0o600, dir_fd=folder)
     with open(descriptor, "wb") as file:  # noqa: PTH123  a descriptor, not a path
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ValueError("something else than a plain file is there")
-        os.fchmod(descriptor, 0o600)  # before the content: an older file may have been open to others
-        os.ftruncate(descriptor, 0)
         file.write(content)

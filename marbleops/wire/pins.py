@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import stat
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -106,10 +107,13 @@ class PinStore:
         check_history(pin, encoded)
         return True
 
-    def update(self, pin: Pin, *, address: str) -> None:
-        """Keep *pin*, never moving a position back, and remember it for *address*.
+    def update(self, pin: Pin, *, address: str, encoded: Sequence[bytes]) -> None:
+        """Keep *pin*, the end of the history *encoded*, never moving a position back, also for *address*.
+
+        What another process has kept since ``check`` counts too, unless this history is only the older one.
 
         Raises:
+            Fork: another process has kept a record that this history contradicts.
             PinError: the file cannot be read or written.
         """
         try:
@@ -117,6 +121,8 @@ class PinStore:
             with self._locked():
                 pins, addresses = self._read()
                 before = pins.get(pin.deployment)
+                if before is not None and before.position < len(encoded):
+                    check_history(before, encoded)
                 if before is None or before.position < pin.position:
                     pins[pin.deployment] = pin
                 addresses[address] = pin.deployment
@@ -136,6 +142,7 @@ class PinStore:
     def _read(self) -> tuple[dict[Digest, Pin], dict[str, Digest]]:
         try:
             with self._path.open("rb") as file:
+                self._check_owner(os.fstat(file.fileno()))
                 raw = file.read(MAX_PINS_BYTES + 1)
         except FileNotFoundError:
             return {}, {}
@@ -148,10 +155,20 @@ class PinStore:
         except (ValueError, RecursionError) as error:
             raise PinError(f"{self._path}: {error}") from error
 
+    def _check_owner(self, found: os.stat_result) -> None:
+        # Whoever can write here can make this client forget, or believe in another deployment.
+        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or found.st_uid not in (os.geteuid(), 0):
+            mode = stat.S_IMODE(found.st_mode)
+            raise PinError(
+                f"{self._path}: others can write it (mode {mode:04o}, owner {found.st_uid}); look at what it "
+                "holds, then make it yours: chmod 600"
+            )
+
     def _write(self, pins: dict[Digest, Pin], addresses: dict[str, Digest]) -> None:
         encoded = json.dumps(_encode(pins, addresses), indent=2, sort_keys=True).encode() + b"\n"
         temporary = self._path.with_name(f".{self._path.name}.new")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        temporary.unlink(missing_ok=True)  # of a process that died; nobody else writes under the lock
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(temporary, flags, 0o600)
         with open(descriptor, "wb") as file:  # noqa: PTH123  a descriptor, not a path
             file.write(encoded)

@@ -115,7 +115,7 @@ def verify_deployment(
     head = record_hash(shown.history.records[-1])
     if pins is not None and pinned:
         pin = Pin(deployment=deployment, root=attested.root_fingerprint, position=len(records) - 1, head=head)
-        pins.update(pin, address=str(client.address))
+        pins.update(pin, address=str(client.address), encoded=shown.history.records)
     assert manifest.gitops is not None
     return VerifiedDeployment(
         deployment=deployment,

@@ -13,12 +13,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_an_existing_file_is_narrowed_and_replaced(tmp_path: Path) -> None:
-    """A longer file that others could read is cut and closed to them."""
+def test_an_existing_file_is_replaced_not_written(tmp_path: Path) -> None:
+    """Who had the file open, or knows it by another name, does not see what the manifest puts there."""
     target = tmp_path / "secret"
     target.write_bytes(b"longer than before")
-    target.chmod(0o644)
-    place_files({str(target): b"new"})
+    target.chmod(0o666)
+    os.link(target, tmp_path / "other name")
+    with target.open("rb") as spy:
+        place_files({str(target): b"new"})
+        assert spy.read() == b"longer than before"
+    assert (tmp_path / "other name").read_bytes() == b"longer than before"
     assert (target.read_bytes(), target.stat().st_mode & 0o777) == (b"new", 0o600)
 
 

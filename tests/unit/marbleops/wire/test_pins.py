@@ -46,8 +46,8 @@ def test_pins_survive_and_never_move_back(tmp_path: Path) -> None:
     store = PinStore(path)
     assert (store.get(DEPLOYMENT), store.deployment_at("a:1")) == (None, None)
     assert not store.check(DEPLOYMENT, HISTORY)
-    store.update(pin_at(2), address="a:1")
-    store.update(pin_at(0), address="b:1")
+    store.update(pin_at(2), address="a:1", encoded=HISTORY)
+    store.update(pin_at(0), address="b:1", encoded=HISTORY[:1])
     again = PinStore(path)
     assert again.get(DEPLOYMENT) == pin_at(2)
     assert again.deployment_at("b:1") == DEPLOYMENT
@@ -67,5 +67,41 @@ def test_a_damaged_file_is_an_error_and_not_a_fresh_start(tmp_path: Path, conten
     with pytest.raises(PinError):
         PinStore(path).get(DEPLOYMENT)
     with pytest.raises(PinError):
-        PinStore(path).update(pin_at(0), address="a:1")
+        PinStore(path).update(pin_at(0), address="a:1", encoded=HISTORY[:1])
     assert path.read_bytes() == content
+
+
+def test_of_two_who_look_at_once_the_second_sees_the_fork(tmp_path: Path) -> None:
+    """Both checked before either had kept anything: the second is told when it wants to keep its head."""
+    other = (b"genesis", b"second", b"another third", b"fourth")
+    for length in (3, 4):
+        path = tmp_path / str(length)
+        first, second = PinStore(path), PinStore(path)
+        assert not first.check(DEPLOYMENT, HISTORY)
+        assert not second.check(DEPLOYMENT, other)
+        first.update(pin_at(2), address="a:1", encoded=HISTORY)
+        with pytest.raises(Fork):
+            second.update(pin_at(length - 1, other[:length]), address="a:1", encoded=other[:length])
+        assert PinStore(path).get(DEPLOYMENT) == pin_at(2)
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
+def test_a_file_that_others_can_write_is_not_believed(tmp_path: Path, mode: int) -> None:
+    """They could make a client forget a head, or believe in another deployment."""
+    path = tmp_path / "pins.json"
+    store = PinStore(path)
+    store.update(pin_at(2), address="a:1", encoded=HISTORY)
+    path.chmod(mode)
+    with pytest.raises(PinError, match="others can write"):
+        store.deployment_at("a:1")
+    with pytest.raises(PinError, match="others can write"):
+        store.update(pin_at(2), address="a:1", encoded=HISTORY)
+
+
+def test_a_dead_writers_draft_is_not_reused(tmp_path: Path) -> None:
+    """A draft left behind, readable by others, does not lend its mode to the new file."""
+    draft = tmp_path / ".pins.json.new"
+    draft.write_bytes(b"half")
+    draft.chmod(0o666)
+    PinStore(tmp_path / "pins.json").update(pin_at(0), address="a:1", encoded=HISTORY[:1])
+    assert stat.S_IMODE((tmp_path / "pins.json").stat().st_mode) == 0o600
