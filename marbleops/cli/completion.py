@@ -14,13 +14,13 @@ _VARIABLE = "_MARBLEOPS_COMPLETE"
 @click.command()
 @click.argument("shell", type=click.Choice(_SHELLS))
 def completion(shell: str) -> int:
-    r"""Print the completion script of SHELL.
+    """Print the completion script of SHELL.
 
     \b
       bash  marbleops completion bash > ~/.local/share/bash-completion/completions/marbleops
       zsh   marbleops completion zsh > "${fpath[1]}/_marbleops"
       fish  marbleops completion fish > ~/.config/fish/completions/marbleops.fish
-    """
+    """  # noqa: D301 - click knows by \b that this block is not to be wrapped
     from click.shell_completion import get_completion_class
 
     from marbleops.cli.main import cli

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import pairwise
 
 import click
 
@@ -53,10 +54,24 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         return Exit.OK
     except click.ClickException as error:
+        if _asks_for_json(arguments):
+            settings.output = "json"  # it may stand behind the word that stopped the parser
+        elif isinstance(error, click.exceptions.NoArgsIsHelpError):
+            sys.stderr.write(error.format_message() + "\n")
+            return Exit.USAGE
         return _report(_usage(error), settings)
     except Exception as error:  # noqa: BLE001 - one of the two outermost loops: every error becomes an exit code
         return _report(error, settings)
     return int(outcome) if isinstance(outcome, int) else Exit.OK
+
+
+def _asks_for_json(arguments: list[str]) -> bool:
+    """Look for ``-o json`` in all its spellings, up to ``--``."""
+    ours = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    pairs = pairwise(ours)
+    return any(word in {"--output=json", "-ojson", "-o=json"} for word in ours) or any(
+        name in {"-o", "--output"} and value == "json" for name, value in pairs
+    )
 
 
 def _usage(error: click.ClickException) -> Exception:
@@ -64,7 +79,10 @@ def _usage(error: click.ClickException) -> Exception:
 
     context = getattr(error, "ctx", None)
     command = context.command_path if isinstance(context, click.Context) else "marbleops"
-    return UsageProblem(error.format_message(), next_step=f"{command} --help")
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        return UsageProblem("no command given", next_step=f"{command} --help")
+    lines = (line.strip() for line in error.format_message().splitlines())
+    return UsageProblem(" ".join(lines), next_step=f"{command} --help")
 
 
 def _report(error: Exception, settings: Settings) -> int:

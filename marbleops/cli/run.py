@@ -7,8 +7,6 @@ from pathlib import Path
 
 import click
 
-from marbleops.cli.options import config_options
-
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -31,17 +29,21 @@ def reconciler() -> None:
 
 
 @reconciler.command("run")
-@config_options
+@click.option(
+    "--config", type=_FILE, envvar="MARBLEOPS_CONFIG", required=True, help="Its configuration file."
+)
 @click.option("--once", is_flag=True, help="Reconcile every target once, then end.")
-def reconciler_run(config: Path | None, target: str | None, once: bool) -> int:
-    """Watch repositories and bring what is approved to their Coordinators."""
-    from marbleops.cli.errors import UsageProblem
-    from reconciler.main import run
+def reconciler_run(config: Path, once: bool) -> int:
+    """Watch repositories and bring what is approved to their Coordinators.
 
-    if config is None:
-        raise UsageProblem("which configuration?", next_step="add --config FILE")
-    if target is not None:
-        raise UsageProblem("the reconciler runs all targets of its configuration", where="--target")
+    All targets of the configuration; its log is one JSON object per line on standard error.
+
+    Exit codes of --once: 0 everything is enforced, 3 something is refused or stalled, 4 something waits.
+    """
+    from reconciler.main import run
+    from reconciler.settings import read_settings
+
+    read_settings(config)  # a refusal is told like every other command's; run() would only print it
     return run(config, once=once)
 
 

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from marbleops.approval.decision import Outcome
+from marbleops.approval.reasons import Reason
 from marbleops.cli.output import BAD, GOOD, NOTE, visible
 from marbleops.cli.preview import hopeless
 from marbleops.manifest.diff import EditKind
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from marbleops.manifest.diff import Edit
 
 MAX_VALUE = 200
+_OF_OTHERS = frozenset({Reason.TRAILER_WRONG_DIGEST, Reason.DUPLICATE_USER})
+"""Why most of a clone's history does not count: other bytes, or somebody who needs it no more."""
 _SIGNS = {EditKind.ADD: ("+", "green"), EditKind.REMOVE: ("-", "red"), EditKind.CHANGE: ("~", "yellow")}
 
 
@@ -73,8 +76,12 @@ def show_decision(out: Printer, decision: Decision, *, predicted: bool = False) 
         if piece.counted:
             use = "key proof" if piece.use == "key-proof" else "approved"
             out.mark(GOOD, f"{use} by {visible(piece.user or '?')} ({piece.kind}, {piece.fingerprint})")
-        else:
+        elif not (predicted and piece.reason in _OF_OTHERS):
             out.mark(BAD, f"{piece.kind} not counted: {piece.reason}: {visible(piece.message)}")
+    if predicted:
+        others = sum(piece.reason in _OF_OTHERS for piece in decision.pieces)
+        if others:
+            out.mark(NOTE, f"{others} more statements: about other versions or drafts, or counted already")
     for row in decision.requirements:
         missing = f"; missing: {', '.join(visible(name) for name in row.missing)}" if row.missing else ""
         kind = GOOD if row.have >= row.needed else NOTE

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from marbleops.cli.exits import Exit
-from marbleops.cli.output import printer
+from marbleops.cli.output import NOTE, notices, printer, visible
 
 if TYPE_CHECKING:
     from marbleops.manifest.model import Manifest
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
               help="Where the armored signature goes. Default: standard output.")  # fmt: skip
 @click.option("--prove-key", is_flag=True, help="The key proof of --sign KEY instead of an approval.")
 def statement(*, file: Path, user: str | None, key: Path | None, out: Path | None, prove_key: bool) -> int:
-    r"""Print the exact text that a detached approval of MANIFEST signs, or sign it.
+    """Print the exact text that a detached approval of MANIFEST signs, or sign it.
 
     Without --sign the text goes to standard output, byte for byte, to be signed elsewhere:
 
     \b
       marbleops statement manifest.json --user alice > approval.txt
       ssh-keygen -Y sign -n manifest-approval@marbleops.v1 -f KEY approval.txt
-    """
+    """  # noqa: D301 - click knows by \b that this block is not to be wrapped
     from marbleops.approval.sshsig import NAMESPACE_STATEMENT
     from marbleops.cli.files import read_bytes
     from marbleops.manifest.limits import MAX_MANIFEST_BYTES
@@ -97,6 +97,9 @@ def _text(
         user = require_user(manifest, public, what="the manifest")
     if user is None:
         raise UsageProblem("who signs?", next_step="add --user NAME, or --sign KEY")
+    if user not in manifest.users:
+        words = f"the manifest lists no user {visible(user)}: it counts only if the one in force does"
+        notices().mark(NOTE, words)
     if not prove_key:
         digest = manifest.digest
         return user, approval_statement(

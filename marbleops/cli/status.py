@@ -123,11 +123,7 @@ def wait(
     out.document(answer)
     if remember and document is not None and answer["outcome"] == "Enforced":
         _remember(repository, manifest_path, document)
-    kind = _MARKS.get(answer["outcome"] or "", BAD)
-    out.mark(
-        kind, f"{commit[:12]}: {answer['outcome'] or 'not seen yet'}: {visible(answer['message'] or '')}"
-    )
-    _show_refusals(out, answer)
+    _show_answer(out, answer, timeout)
     if answer["outcome"] == "Enforced":
         return Exit.OK
     return Exit.REFUSED if is_final(answer) else Exit.TIMEOUT
@@ -214,6 +210,16 @@ def _poll(file: StatusFile, commit: str, *, seconds: float) -> tuple[dict[str, A
         time.sleep(POLL_SECONDS)
 
 
+def _show_answer(out: Printer, answer: dict[str, Any], timeout: str) -> None:
+    commit, outcome = str(answer["commit"])[:12], answer["outcome"]
+    if outcome is None:
+        out.mark(BAD, f"{commit}: the reconciler has not looked at it in {timeout}; is it pushed?")
+        out.line("  next: marbleops status")
+        return
+    out.mark(_MARKS.get(outcome, BAD), f"{commit}: {outcome}: {visible(answer['message'] or '')}")
+    _show_refusals(out, answer)
+
+
 def _commit(folder: Path, revision: str) -> str:
     """Resolve *revision* in the clone; a full id needs none."""
     from marbleops.cli.git import check_revision, is_object_id, repository
@@ -247,9 +253,9 @@ def _show(out: Printer, target: str, document: dict[str, Any] | None) -> None:
 
 def _show_refusals(out: Printer, document: dict[str, Any]) -> None:
     for row in document.get("refusals") or ():
-        place = f" line {row.get('line')}, column {row.get('column')}" if row.get("line") else ""
-        path = f" {visible(str(row['path']))}" if row.get("path") else ""
-        out.mark(BAD, f"{row.get('reason')}:{place}{path}: {visible(str(row.get('message')))}")
+        place = f"line {row.get('line')}, column {row.get('column')}: " if row.get("line") else ""
+        path = f"{visible(str(row['path']))}: " if row.get("path") else ""
+        out.mark(BAD, f"{row.get('reason')}: {place}{path}{visible(str(row.get('message')))}")
 
 
 def _remember(folder: Path, manifest_path: str | None, document: dict[str, Any]) -> None:

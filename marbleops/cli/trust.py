@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from reconciler.settings import Target
 
 NONCE_BYTES = 32
+_FINGERPRINT = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 MAX_SMALL_FILE = 256 * 1024
 SIMULATION_BANNER = (
     "SIMULATION - no hardware protection: anybody who has the platform's files can forge this answer"
@@ -101,6 +103,12 @@ def trust_of(options: TrustOptions) -> Trust:
             )
         notices().line(SIMULATION_BANNER, style="bold yellow")
         anchors = Anchors.simulation(_certificate_der(options.anchor))
+    if options.root is not None and not _FINGERPRINT.fullmatch(options.root):
+        raise UsageProblem(
+            "not a fingerprint",
+            where=options.root[:80],
+            next_step="write sha256: and 64 hex digits",
+        )
     reference = None
     if options.era is not None:
         try:

@@ -141,10 +141,13 @@ def _show(out: Printer, found: VerifiedDeployment, options: TrustOptions) -> Non
 
 
 def _show_checks(out: Printer, checks: Iterable[Check]) -> None:
+    """Show what failed; the good ones are counted, for they would push it off the screen."""
+    checks = tuple(checks)
+    good = sum(check.ok for check in checks)
+    if good:
+        out.mark(GOOD, f"{good} checks passed before (-o json lists them)")
     for check in checks:
-        if check.ok:
-            out.mark(GOOD, f"{check.name}: {visible(check.found)}")
-        else:
+        if not check.ok:
             out.mark(BAD, f"{check.name}: expected {visible(check.expected)}, found {visible(check.found)}")
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
+from pathlib import Path
+from shutil import which
 from typing import TYPE_CHECKING
 
 import click
@@ -13,9 +14,16 @@ from marbleops.cli.demo import attacks, genesis, proof, updates
 from marbleops.cli.demo.mesh import Mesh
 from marbleops.cli.demo.narrator import Narrator, NotAsToldError
 from marbleops.cli.demo.world import World
+from marbleops.cli.exits import Exit
+from marbleops.cli.output import printer
 
 if TYPE_CHECKING:
     from types import FrameType
+
+    from marbleops.cli.output import Printer
+
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What ends the demo early: Ctrl-C, kill, and a terminal that is closed."""
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
@@ -38,58 +46,69 @@ def play(mesh: Mesh, tell: Narrator) -> None:
 
 @click.command()
 @click.option("--keep", is_flag=True, help="Leave everything running, and print commands to play with.")
-@click.option(
-    "-o", "--output", type=click.Choice(["text", "json"]), default="text", help="How to tell the story."
-)
-def demo(*, keep: bool, output: str) -> None:
-    """Run the main job with real processes: git push to attested, enforced manifest, and what is refused.
+def demo(*, keep: bool) -> int:
+    """Play the whole path on this machine.
 
-    Needs git, ssh-keygen and half a minute; touches nothing outside a temporary folder. SIMULATION: no
-    hardware protection. Exit code 1 if anything is not as told.
+    With real processes: git push to attested, enforced manifest, and what is refused. Needs git, ssh-keygen
+    and half a minute; touches nothing outside a temporary folder. SIMULATION: no hardware protection.
+
+    Exit codes: 0 all nine scenes were as told, 1 something was not, 130 interrupted; nothing is left behind.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
-    tell = Narrator(quiet=output == "json")
+    for number in ENDINGS:
+        signal.signal(number, _interrupt)
+    out = printer()
+    tell = Narrator(quiet=out.as_json)
     mesh = Mesh(World.create())
-    failure: str | None = None
+    failure, code = None, Exit.OK
     try:
         play(mesh, tell)
     except NotAsToldError as error:
-        failure = str(error)
+        failure, code = str(error), Exit.INTERNAL
     except KeyboardInterrupt:
-        failure = "interrupted"
+        failure, code = "interrupted", Exit.INTERRUPTED
     finally:
+        # Whoever presses Ctrl-C twice must not be left with half of the processes.
+        for number in ENDINGS:
+            signal.signal(number, signal.SIG_IGN)
         mesh.world.close(keep=keep)
-    _closing(mesh, tell, failure, keep=keep, output=output)
-    sys.exit(1 if failure else 0)
+    _closing(out, mesh, tell, failure, keep=keep)
+    return code
 
 
-def _closing(mesh: Mesh, tell: Narrator, failure: str | None, *, keep: bool, output: str) -> None:
+def _closing(out: Printer, mesh: Mesh, tell: Narrator, failure: str | None, *, keep: bool) -> None:
     seconds = round(tell.elapsed(), 1)
-    if output == "json":
-        click.echo(
-            json.dumps(
-                {"ok": failure is None, "seconds": seconds, "failure": failure, "scenes": tell.scenes},
-                indent=2,
-            )
-        )
+    root = str(mesh.world.root) if keep else None
+    out.document(
+        {"ok": failure is None, "seconds": seconds, "failure": failure, "kept": root, "scenes": tell.scenes}
+    )
+    if out.as_json:
         return
     click.echo()
-    if failure:
+    if failure == "interrupted":
+        click.secho(f"Interrupted after {seconds} s{'' if keep else '; nothing is left behind'}.", bold=True)
+    elif failure:
         click.secho(f"NOT AS TOLD after {seconds} s: {failure}", fg="red", bold=True)
+        if not keep:
+            click.echo("  next: make demo DEMO_ARGS=--keep leaves the folder with all logs")
     else:
         click.secho(f"All nine scenes as told, in {seconds} s.", fg="green", bold=True)
-    if keep and mesh.coordinator is not None:
-        click.echo(f"\nEverything is still running below {mesh.world.root}. Play with it:")
+    if keep:
+        click.echo(f"\nEverything is still running below {root}. Play with it:")
         for line in _commands(mesh):
             click.echo(f"  {line}")
 
 
 def _commands(mesh: Mesh) -> list[str]:
-    anchor = mesh.simulation / "anchor.der"
-    client = mesh.here.client
-    return [
-        f"marbleops status --config {mesh.config}",
-        f"marbleops verify --coordinator {client} --insecure-simulation --anchor {anchor} --deployment {mesh.deployment}",
-        f"cd {mesh.people['alice'].clone} && git log --show-signature -3",
-        f"pkill -9 -f {mesh.world.root}; rm -rf {mesh.world.root}   # end it",
-    ]
+    root, ours = mesh.world.root, Path(sys.executable).parent
+    lines = []
+    if Path(which("marbleops") or "") != ours / "marbleops":
+        lines.append(f'export PATH="{ours}:$PATH"')
+    if mesh.deployment:
+        trust = f"--insecure-simulation --anchor {mesh.simulation / 'anchor.der'} --era {mesh.era}"
+        known = f"--deployment {mesh.deployment} --state {root / 'home' / 'pins.json'}"
+        lines += [
+            f"marbleops status --config {mesh.config}",
+            f"marbleops verify --coordinator {mesh.here.client} {trust} {known}",
+            f"cd {mesh.people['alice'].clone} && git log --show-signature -3 && marbleops plan --config {mesh.config}",
+        ]
+    return [*lines, f"ls {root / 'logs'}", f"sh {mesh.world.stop_script}   # end it, and remove the folder"]

@@ -23,6 +23,8 @@ def scene_1(mesh: Mesh, tell: Narrator) -> None:
         person = Person.meet(mesh.world, name)
         person.join(mesh.repository)
         mesh.people[name] = person
+    signers = (f'{name}@example.org namespaces="git" {mesh.people[name].public_key}\n' for name in NAMES)
+    mesh.world.allowed_signers.write_text("".join(signers))
     tell.ok(
         "alice, bob and carol made keys with ssh-keygen, cloned, and installed the commit hook (marbleops.approve=bumps)"
     )
@@ -56,6 +58,8 @@ def scene_2(mesh: Mesh, tell: Narrator) -> None:
     commit = alice.commit("prod: first manifest")
     alice.push()
     tell.ok(f"alice pushed the manifest as {commit[:8]}, signed by git commit -S")
+    early = str(mesh.candidate(commit).get("message", ""))
+    tell.note(f"nobody has approved it yet: {early.partition(';')[0]}")
 
     for person in (bob, carol):
         person.pull()
@@ -68,9 +72,6 @@ def scene_2(mesh: Mesh, tell: Narrator) -> None:
     tell.ok("carol proved that her key works, without approving")
     for person in (alice, carol):
         person.push("--tags")
-    early = mesh.candidate(commit)
-    tell.note(f"so far: {early.get('message', '')}")
-
     begin = time.monotonic()
     bob.push("--tags")
     mesh.wait(commit)

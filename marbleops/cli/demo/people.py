@@ -61,6 +61,7 @@ class Person:
             "user.email": f"{self.name}@example.org",
             "gpg.format": "ssh",
             "user.signingkey": str(self.key),
+            "gpg.ssh.allowedSignersFile": str(self.world.allowed_signers),
             "marbleops.approve": "bumps",
             "marbleops.path": MANIFEST_PATH,
         }

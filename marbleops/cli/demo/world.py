@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 START_SECONDS = 30.0
 COMMAND_SECONDS = 60.0
+STOP_SECONDS = 3.0
 
 
 def clean_environment(home: Path) -> dict[str, str]:
@@ -77,16 +78,6 @@ class Process:
             os.killpg(self.popen.pid, signal.SIGKILL)
         self.popen.wait(timeout=10)
 
-    def stop(self) -> None:
-        """Ask it to end; insist after five seconds."""
-        if self.popen.poll() is not None:
-            return
-        self.popen.terminate()
-        try:
-            self.popen.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            self.kill()
-
     def tail(self, size: int = 1500) -> str:
         """Return the end of its log."""
         return self.log.read_text(errors="replace")[-size:] if self.log.exists() else ""
@@ -112,6 +103,11 @@ class World:
     def environment(self) -> dict[str, str]:
         """Return a fresh copy of the clean environment."""
         return clean_environment(self.root / "home")
+
+    @property
+    def allowed_signers(self) -> Path:
+        """Who signs commits here, for ``git log --show-signature``; nothing of ours reads it."""
+        return self.root / "allowed_signers"
 
     def run(
         self,
@@ -213,9 +209,28 @@ class World:
             return None
 
     def close(self, *, keep: bool) -> None:
-        """End all children and remove the folder, unless it is to be kept."""
+        """End all children and remove the folder, or leave both and write the script that does it later."""
+        running = [process for process in self.processes if process.popen.poll() is None]
         if keep:
+            self._write_stop(running)
             return
-        for process in reversed(self.processes):
-            process.stop()
+        for process in running:
+            process.popen.terminate()
+        end = time.monotonic() + STOP_SECONDS
+        for process in running:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.popen.wait(timeout=max(0.0, end - time.monotonic()))
+            if process.popen.poll() is None:
+                process.kill()
         shutil.rmtree(self.root, ignore_errors=True)
+
+    @property
+    def stop_script(self) -> Path:
+        """The script that ends a demo that was kept."""
+        return self.root / "stop"
+
+    def _write_stop(self, running: Sequence[Process]) -> None:
+        """Name every process by its group: a Coordinator's command line says nothing about this folder."""
+        groups = " ".join(f"-{process.popen.pid}" for process in running)
+        end = f"kill -s KILL -- {groups} 2> /dev/null\n" if groups else ""
+        self.stop_script.write_text(f"#!/bin/sh\n{end}rm -rf {self.root}\n")

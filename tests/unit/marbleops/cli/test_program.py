@@ -16,7 +16,7 @@ from marbleops.cli.main import cli, run
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-READY = [name for name in VERBS if name != "demo"]
+READY = list(VERBS)
 
 
 def commands(command: click.Command) -> Iterator[click.Command]:
