@@ -34,13 +34,15 @@ def activate_handler(caller: Caller) -> Callable[[bytes, tuple[bytes, ...]], Awa
         try:
             call = _decode(message)
             marble_type, uuid = call.MarbleType[:_MAX_LOGGED], call.UUID[:_MAX_LOGGED]
-            # Once admitted, the activation is counted: a client that goes away must not stop the answer
-            # half-way.
-            return await asyncio.shield(caller.run(lambda: _activate(caller, call, peer_certificates)))
+            # A client that goes away takes its call out of the queue; what already runs is one step and ends.
+            return await caller.run(lambda: _activate(caller, call, peer_certificates))
         except CoordinatorError as error:
             row = row_of(error)
             code = row.code
             raise GrpcError(row.grpc, str(error)) from error
+        except asyncio.CancelledError:
+            code = "cancelled"
+            raise
         except Exception as error:  # the outermost loop: its text stays in our log
             code, words = INTERNAL.code, incident_words()
             _log.error("activation_failed", incident=words, exc_info=error)

@@ -6,11 +6,20 @@ import asyncio
 import base64
 import binascii
 import json
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from coordinator.errors import MalformedRequestError, SlowRequestError, TooLargeError
+from coordinator.errors import (
+    MalformedRequestError,
+    SlowRequestError,
+    TooLargeError,
+    TooManyRequestsError,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from aiohttp import web
 
 MAX_MANIFEST_BODY = 2 * 1024 * 1024
@@ -21,28 +30,53 @@ MAX_UPDATE_BODY = 13 * 1024 * 1024
 
 MAX_QUERY_VALUE = 4096
 BODY_SECONDS = 30.0
+FREE_BYTES = 256 * 1024
+"""Of each body; with as many connections as there can be this is the most that strangers hold for free."""
+SHARED_BYTES = 64 * 1024 * 1024
+"""What is beyond that, of all bodies together."""
+MAX_STRUCTURE = 32 * 1024
+"""Openers and commas in a body: values cost far more memory than bytes. 64 full pieces have a third of it."""
 _CHUNK = 256 * 1024
 
 
-async def read_body(request: web.BaseRequest, *, limit: int) -> bytes:
-    """Read the whole body.
+@dataclass(slots=True)
+class Bodies:
+    """Reads bodies. The first part of each is free, what is beyond comes from memory that all share.
 
-    Raises:
-        TooLargeError: it is longer than *limit*, said or seen.
-        SlowRequestError: it did not arrive in time.
+    So whoever sends much, or sends slowly, holds up neither small calls nor the places where calls are
+    decided.
     """
-    if request.content_length is not None and request.content_length > limit:
-        raise TooLargeError(limit)
-    received = bytearray()
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            while chunk := await request.content.read(_CHUNK):
-                received += chunk
-                if len(received) > limit:
-                    raise TooLargeError(limit)
-    except TimeoutError as error:
-        raise SlowRequestError from error
-    return bytes(received)
+
+    shared_left: int = SHARED_BYTES
+
+    @asynccontextmanager
+    async def read(self, request: web.BaseRequest, *, limit: int) -> AsyncIterator[bytes]:
+        """Read the whole body; its memory counts until the context ends.
+
+        Raises:
+            TooLargeError: it is longer than *limit*, said or seen.
+            SlowRequestError: it did not arrive in time.
+            TooManyRequestsError: other large bodies have taken the shared memory.
+        """
+        if request.content_length is not None and request.content_length > limit:
+            raise TooLargeError(limit)
+        received, shared = bytearray(), 0
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                while chunk := await request.content.read(_CHUNK):
+                    received += chunk
+                    if len(received) > limit:
+                        raise TooLargeError(limit)
+                    more = max(0, len(received) - FREE_BYTES) - shared
+                    if more > self.shared_left:
+                        raise TooManyRequestsError
+                    self.shared_left -= more
+                    shared += more
+            yield bytes(received)
+        except TimeoutError as error:
+            raise SlowRequestError from error
+        finally:
+            self.shared_left += shared
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
@@ -51,6 +85,8 @@ def parse_object(body: bytes) -> dict[str, Any]:
     Raises:
         MalformedRequestError: anything else.
     """
+    if sum(body.count(mark) for mark in (b"{", b"[", b",")) > MAX_STRUCTURE:
+        raise MalformedRequestError("bad request: the body has more values than any call")
     try:
         document = json.loads(body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
     except (UnicodeDecodeError, ValueError, RecursionError) as error:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from coordinator.api import envelope
-from coordinator.api.body import MAX_UPDATE_BODY, base64_member, parse_object, read_body
+from coordinator.api.body import MAX_UPDATE_BODY, base64_member, parse_object
 from coordinator.api.errors import Kind
 from coordinator.api.routes import OUTCOME, Caller, Route
 from coordinator.domain.state import Enforcement, Source, State
@@ -47,7 +47,10 @@ _MEMBERS = frozenset({"manifest", "dryRun", "evidence", "source"})
 
 @dataclass(slots=True)
 class UpdateGate:
-    """At most four updates in flight, a bounded queue before them, and a token bucket."""
+    """A token bucket, and at most four updates in flight behind a bounded queue.
+
+    A body is read before its call takes a place, so that no slow sender holds one.
+    """
 
     burst: float = 60.0
     refill: float = 20.0
@@ -61,9 +64,8 @@ class UpdateGate:
         """Take a place.
 
         Raises:
-            TooManyRequestsError: the queue is full or the bucket is empty.
+            TooManyRequestsError: the queue is full.
         """
-        self._spend(asyncio.get_running_loop().time())
         if self._slots is None:
             self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
         if self._waiting >= MAX_WAITING:
@@ -78,7 +80,12 @@ class UpdateGate:
         finally:
             self._slots.release()
 
-    def _spend(self, now: float) -> None:
+    def spend(self, now: float) -> None:
+        """Take a token.
+
+        Raises:
+            TooManyRequestsError: the bucket is empty.
+        """
         self._tokens = min(self.burst, self._tokens + (now - self._seen) * self.refill)
         self._seen = now
         if self._tokens < 1:
@@ -101,8 +108,9 @@ def routes() -> tuple[Route, ...]:
     gate = UpdateGate()
 
     async def update(caller: Caller, request: web.BaseRequest) -> web.Response:
-        async with gate.enter():
-            return await _update(caller, request)
+        gate.spend(asyncio.get_running_loop().time())
+        async with caller.bodies.read(request, limit=MAX_UPDATE_BODY) as body, gate.enter():
+            return answer(await caller.decide(lambda: _decide(caller, body)))
 
     return (
         Route("POST", "/api/v2/gitops/update", update),
@@ -111,12 +119,6 @@ def routes() -> tuple[Route, ...]:
         Route("GET", "/api/v2/gitops/history", _history),
         Route("GET", "/api/v2/gitops/evidence/*", _evidence),
     )
-
-
-async def _update(caller: Caller, request: web.BaseRequest) -> web.Response:
-    body = await read_body(request, limit=MAX_UPDATE_BODY)
-    decision = await caller.run(lambda: _decide(caller, body))
-    return answer(decision)
 
 
 def _decide(caller: Caller, body: bytes) -> Decision:

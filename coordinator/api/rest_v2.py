@@ -8,7 +8,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from coordinator.api import envelope
-from coordinator.api.body import MAX_MANIFEST_BODY, MAX_QUERY_VALUE, base64_member, parse_object, read_body
+from coordinator.api.body import MAX_MANIFEST_BODY, MAX_QUERY_VALUE, base64_member, parse_object
 from coordinator.api.routes import Caller, Route
 from coordinator.domain.support import DROP_IN
 from coordinator.errors import MalformedRequestError, NotSupportedYetError
@@ -66,10 +66,13 @@ async def _manifest(caller: Caller, _request: web.BaseRequest) -> web.Response:
 
 
 async def _set_manifest(caller: Caller, request: web.BaseRequest) -> web.Response:
-    document = parse_object(await read_body(request, limit=MAX_MANIFEST_BODY))
-    raw = base64_member(document, "manifest")
-    await caller.run(lambda: caller.service.set_manifest(raw))
+    async with caller.bodies.read(request, limit=MAX_MANIFEST_BODY) as body:
+        await caller.decide(lambda: caller.service.set_manifest(_manifest_in(body)))
     return envelope.success({"RecoverySecrets": {}})
+
+
+def _manifest_in(body: bytes) -> bytes:
+    return base64_member(parse_object(body), "manifest")
 
 
 async def _quote(caller: Caller, request: web.BaseRequest) -> web.Response:

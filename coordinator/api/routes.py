@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 from aiohttp import web
 
 from coordinator.api import envelope
+from coordinator.api.body import Bodies
 from coordinator.api.errors import INTERNAL, row_of
 from coordinator.errors import CoordinatorError, RouteError
 
@@ -38,6 +39,13 @@ class Caller:
 
     service: Service
     executor: Executor
+    bodies: Bodies = field(default_factory=Bodies)
+    _turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+
+    async def decide(self, work: Callable[[], _Answer]) -> _Answer:
+        """Run *work* that decides on a manifest; one at a time, so that it takes one thread at most."""
+        async with self._turn:
+            return await self.run(work)
 
     async def run(self, work: Callable[[], _Answer]) -> _Answer:
         """Run blocking *work* off the event loop."""

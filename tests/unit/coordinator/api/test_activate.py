@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from coordinator.api.activate import activate_handler
 from coordinator.api.grpc import Code, GrpcError
 from coordinator.api.routes import Caller
+from coordinator.errors import MarblePhaseError
 from marbleops.wire import marble_pb2
 from tests.fakes.small_world import CERTIFICATE, SmallWorld, make_csr, marble_quote
 
@@ -79,3 +81,30 @@ def test_the_unexpected_is_an_incident(capsys: pytest.CaptureFixture[str]) -> No
         _call(Broken(), _request())
     assert raised.value.code == Code.INTERNAL
     assert "secret words" not in raised.value.message
+
+
+def test_a_reset_call_leaves_the_queue() -> None:
+    """Calls that are reset while they wait never run: sending and resetting piles up no work."""
+    started, release = threading.Event(), threading.Event()
+    ran: list[object] = []
+
+    class Slow:
+        def activate(self, *_: object) -> None:
+            ran.append(None)
+            started.set()
+            release.wait(5)
+            raise MarblePhaseError
+
+    async def scenario(executor: ThreadPoolExecutor) -> None:
+        service: Any = Slow()
+        handle = activate_handler(Caller(service, executor))
+        calls = [asyncio.ensure_future(handle(_request(), (CERTIFICATE,))) for _ in range(20)]
+        await asyncio.to_thread(started.wait, 5)
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        release.set()
+
+    with ThreadPoolExecutor(1) as executor:
+        asyncio.run(scenario(executor))
+    assert len(ran) == 1

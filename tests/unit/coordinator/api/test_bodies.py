@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from typing import Any
+import json
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from coordinator.api import envelope
-from coordinator.api.body import base64_member, parse_object
+from coordinator.api.body import MAX_STRUCTURE, Bodies, base64_member, parse_object
 from coordinator.api.errors import Kind
 from coordinator.api.gitops import MAX_WAITING, UpdateGate, answer, parse_call
-from coordinator.errors import MalformedRequestError, TooManyRequestsError
+from coordinator.errors import MalformedRequestError, TooLargeError, TooManyRequestsError
 from marbleops.approval.decision import Decision, Outcome, Refusal, decision_to_json
 from marbleops.approval.errors import EvidenceError
 from marbleops.approval.evidence import encode_evidence
@@ -22,6 +24,9 @@ from marbleops.manifest.digest import Digest
 from marbleops.manifest.schema import load_schema
 from tests.fakes import shop
 from tests.fakes.small_world import SmallWorld
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
 
 CALL = Draft202012Validator(dict(load_schema("update-call.v1.schema.json")))
 ANSWER = Draft202012Validator(dict(load_schema("update-answer.v1.schema.json")))
@@ -47,6 +52,42 @@ def test_bodies_are_strict(body: bytes) -> None:
     """Anything but one JSON object with unique names is a bad request."""
     with pytest.raises(MalformedRequestError):
         parse_object(body)
+
+
+def test_bodies_have_few_values() -> None:
+    """Bytes become values at forty times their size: more of them than any call has are refused unparsed."""
+    full = _call(evidence=[{"object": "e30=", "trees": ["e30="] * 16}] * 64)
+    assert parse_object(json.dumps(full).encode()) == full
+    with pytest.raises(MalformedRequestError, match="more values than any call"):
+        parse_object(b'{"evidence":[' + b"{}," * MAX_STRUCTURE + b"{}]}")
+
+
+def test_bodies_share_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large bodies share what is beyond their first part; small ones pass beside them; all is given back."""
+    monkeypatch.setattr("coordinator.api.body.FREE_BYTES", 100)
+    bodies = Bodies(shared_left=1000)
+
+    async def read(size: int) -> int:
+        stream = asyncio.StreamReader()
+        stream.feed_data(b"x" * size)
+        stream.feed_eof()
+        request: Any = SimpleNamespace(content_length=None, content=stream)
+        async with bodies.read(request, limit=1200) as body:
+            return len(body) if size < 1000 else await read(100) + (await _refused(read(300)))
+
+    async def scenario() -> None:
+        assert await read(1000) == 100
+        with pytest.raises(TooLargeError):
+            await read(1201)
+        assert bodies.shared_left == 1000
+
+    asyncio.run(scenario())
+
+
+async def _refused(reading: Coroutine[Any, Any, int]) -> int:
+    with pytest.raises(TooManyRequestsError):
+        await reading
+    return 0
 
 
 @pytest.mark.parametrize("value", [None, 1, "a", "YQ", "YQ==\n", "-_8=", "\u00e4"])
@@ -124,8 +165,7 @@ def test_the_gate_lets_few_in() -> None:
     """The bucket empties; the queue before the four places is bounded; places are given back."""
 
     async def scenario() -> None:
-        gate = UpdateGate(burst=1000.0, refill=0.0)
-        gate._tokens = 1000.0
+        gate = UpdateGate()
         release = asyncio.Event()
         inside = 0
 
@@ -146,11 +186,9 @@ def test_the_gate_lets_few_in() -> None:
         assert inside == 4 + MAX_WAITING
         empty = UpdateGate(burst=1.0, refill=0.0)
         empty._tokens = 1.0
-        async with empty.enter():
-            pass
+        empty.spend(0.0)
         with pytest.raises(TooManyRequestsError):
-            async with empty.enter():
-                pass
+            empty.spend(1.0)
 
     asyncio.run(scenario())
 
