@@ -28,6 +28,7 @@ from marbleops.approval.signed import verify_object
 from marbleops.approval.sshkey import PublicKey, parse_public_key
 from reconciler import limits
 from reconciler.disk import DiskError, read_bounded
+from reconciler.proposals import proposal_commits
 from reconciler.repository import CommitLinks, Repository, RepositoryError
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from reconciler.history import Draft
 
 TAG_PREFIX = "refs/tags/approve/"
+APPROVALS_PREFIX = "refs/approvals/"
 
 _USER = r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}"
 _SIGNATURE_FILE = re.compile(rf"({_USER}?)(\.key-proof)?\.sig", re.ASCII)
@@ -101,7 +103,8 @@ def collect(
     question = Question.about(draft, path=path, enforced=enforced)
     pieces = [
         *_commits(repository, draft, question),
-        *_tags(repository, question),
+        *_named(repository, question),
+        *_proposed(repository, draft, question),
         *_signature_files(repository, (draft.commit, *((tip,) if tip else ())), path),
         *dropped,
     ]
@@ -218,10 +221,16 @@ def merged_tags(raw: bytes) -> Iterator[bytes]:
         yield b"\n".join(tag) + b"\n"
 
 
-def _tags(repository: Repository, question: Question) -> Iterator[Piece]:
-    if question.lineage is None:
-        return
-    for _, target in repository.references(f"{TAG_PREFIX}{question.lineage}/"):
+def _proposed(repository: Repository, draft: Draft, question: Question) -> Iterator[Piece]:
+    for commit in proposal_commits(repository, blob=draft.blob, path=question.path):
+        if b"\ngpgsig" in commit.raw:
+            yield _commit_piece(repository, commit, question)
+
+
+def _named(repository: Repository, question: Question) -> Iterator[Piece]:
+    """Yield objects that refs made for approvals point at: tags of the lineage, and `refs/approvals/`."""
+    tags = repository.references(f"{TAG_PREFIX}{question.lineage}/") if question.lineage else ()
+    for _, target in (*tags, *repository.references(APPROVALS_PREFIX)):
         try:
             kind, raw = repository.read(target, limit=approval_limits.MAX_OBJECT_BYTES)
         except RepositoryError:

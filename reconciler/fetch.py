@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler import limits
-from reconciler.evidence import TAG_PREFIX
+from reconciler.evidence import APPROVALS_PREFIX, TAG_PREFIX
 from reconciler.fetch_child import FetchAnswer, FetchQuestion, run_child
 from reconciler.outcome import Step, Stop, retrying, stalled
 from reconciler.ports import Coordinator, Phase
@@ -66,8 +66,9 @@ def fetch(target: Target, *, lineage: str | None) -> Revision:
         url=source.url if source.local is None else str(source.local),
         cache=str(target.cache),
         branch=source.branch,
-        prefixes=(prefix,),
+        prefixes=(prefix, APPROVALS_PREFIX),
         ca=None if source.ca is None else str(source.ca),
+        proposals=source.proposals,
     )
     answer = _ask_child(question)
     if answer.failure in _STALLED:

@@ -22,6 +22,7 @@ import pygit2
 from pygit2.enums import ConfigLevel
 
 from reconciler import limits
+from reconciler.proposals import newest_proposals
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -31,13 +32,14 @@ _ANSWER_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchQuestion:
-    """Which refs of which repository are wanted in which cache. *prefixes* are of approval tags."""
+    """Which refs of which repository are wanted in which cache. *prefixes* are of approvals."""
 
     url: str
     cache: str
     branch: str
     prefixes: tuple[str, ...]
     ca: str | None
+    proposals: bool = False
 
     def encode(self) -> bytes:
         """Write it for the child."""
@@ -192,8 +194,10 @@ def _advertised(repository: pygit2.Repository, question: FetchQuestion) -> dict[
     if len(heads) > limits.MAX_HEADS:
         raise _FetchFailedError("too-large", f"the host advertises more than {limits.MAX_HEADS} refs")
     branch = f"refs/heads/{question.branch}"
-    wanted = {}
+    wanted: dict[str, str] = {}
     tags = []
+    if question.proposals:
+        wanted.update(newest_proposals((str(head.name), str(head.oid)) for head in heads))
     for head in heads:
         name, target = str(head.name), str(head.oid)
         if name == branch:

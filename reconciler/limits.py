@@ -21,6 +21,12 @@ MAX_HEADS = 20_000
 MAX_APPROVAL_REFS = 2_000
 """Approval tags looked at, newest name first: those of some hundred versions."""
 
+MAX_PROPOSALS = 64
+"""Pull and merge requests looked at where they are enabled, newest first."""
+
+MAX_PROPOSAL_COMMITS = 64
+"""Commits of one request that are looked at."""
+
 MAX_FETCH_BYTES = 512 * 1024 * 1024
 """Bytes received by one fetch."""
 

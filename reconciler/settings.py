@@ -40,12 +40,16 @@ class PlatformKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepositorySettings:
-    """Where the manifest comes from. ``local`` is the folder if the repository is on this machine."""
+    """Where the manifest comes from. ``local`` is the folder if the repository is on this machine.
+
+    ``proposals`` asks to look for approvals on the heads of pull and merge requests too.
+    """
 
     url: str
     branch: str
     local: Path | None
     ca: Path | None
+    proposals: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,11 +250,14 @@ def _repository(entry: dict[str, Any], *, at: tuple[str | int, ...], base: Path)
     if ".." in branch or "//" in branch or branch.endswith(("/", ".", ".lock")) or "@{" in branch:
         raise _AtError((*at, "branch"), "not a branch name")
     ca = base / entry["ca"] if "ca" in entry else None
+    proposals: bool = entry.get("proposals", False)
     parts = urlsplit(url)
     if "://" not in url:
         if re.match(r"[^/]+@?[^/]*:", url):
             raise _AtError((*at, "url"), f"ssh {_LATER}")
-        return RepositorySettings(url=str(base / url), branch=branch, local=base / url, ca=ca)
+        return RepositorySettings(
+            url=str(base / url), branch=branch, local=base / url, ca=ca, proposals=proposals
+        )
     if parts.scheme in {"ssh", "git+ssh"}:
         raise _AtError((*at, "url"), f"ssh {_LATER}")
     if parts.scheme not in {"https", "file"}:
@@ -261,8 +268,8 @@ def _repository(entry: dict[str, Any], *, at: tuple[str | int, ...], base: Path)
         raise _AtError((*at, "url"), f"a user name in the URL: authentication {_LATER}")
     if parts.scheme == "file":
         local = Path(unquote(parts.path))
-        return RepositorySettings(url=url, branch=branch, local=local, ca=ca)
-    return RepositorySettings(url=url, branch=branch, local=None, ca=ca)
+        return RepositorySettings(url=url, branch=branch, local=local, ca=ca, proposals=proposals)
+    return RepositorySettings(url=url, branch=branch, local=None, ca=ca, proposals=proposals)
 
 
 def duration(text: str) -> float:

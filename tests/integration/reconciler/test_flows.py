@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -97,3 +98,50 @@ def test_two_versions_pushed_at_once(desk: Desk) -> None:
     desk.team.push()
     assert desk.reconcile().outcome is Outcome.ENFORCED
     assert desk.coordinator.applied == [1, 2, 3]
+
+
+def squashed_away(desk: Desk) -> bytes:
+    """Approve on a request's head, then put an unsigned squash on the branch; return the manifest."""
+    raw = desk.next(desk.genesis(), Marbles=GREEN)
+    team = desk.team
+    team.git("checkout", "-q", "-b", "feature")
+    team.write(raw)
+    team.commit("green", by="alice", approve=raw)
+    team.commit("I agree", by="carol", approve=raw, empty=True)
+    team.git("push", "-q", "origin", "HEAD:refs/pull/7/head")
+    team.git("checkout", "-q", "main")
+    team.write(raw)
+    team.commit("squashed by the forge", by="alice", sign=False)
+    team.push()
+    return raw
+
+
+def test_squash_with_the_request_still_there(desk: Desk) -> None:
+    """Where requests are enabled, the approvals on the head of one count for the squashed bytes."""
+    squashed_away(desk)
+    assert desk.reconcile().outcome is Outcome.REFUSED
+    desk.target = replace(desk.target, repository=replace(desk.target.repository, proposals=True))
+    assert desk.reconcile().outcome is Outcome.ENFORCED
+
+
+def test_a_request_with_other_bytes_approves_nothing(desk: Desk) -> None:
+    """Approvals of a request count for the very bytes they name, whatever its ref is called."""
+    raw = squashed_away(desk)
+    desk.target = replace(desk.target, repository=replace(desk.target.repository, proposals=True))
+    desk.team.write(raw.replace(b"green", b"grain"))
+    desk.team.commit("the host's own idea", by="alice", sign=False)
+    desk.team.push()
+    assert desk.reconcile().outcome is Outcome.REFUSED
+    assert desk.coordinator.version == 1
+
+
+def test_approvals_under_their_own_refs(desk: Desk) -> None:
+    """A signed tag object that only ``refs/approvals/`` holds is found."""
+    raw = desk.next(desk.genesis(), Marbles=GREEN)
+    desk.team.write(raw)
+    desk.team.commit("green", by="alice", approve=raw)
+    desk.team.push()
+    desk.team.tag(raw, by="bob", version=2, push=False)
+    name = desk.team.git("tag", "--list", "approve/*/2/bob").strip()
+    desk.team.git("push", "-q", "origin", f"refs/tags/{name}:refs/approvals/bob")
+    assert desk.reconcile().outcome is Outcome.ENFORCED
