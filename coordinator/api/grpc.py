@@ -314,7 +314,8 @@ class _Connection(asyncio.Protocol):
             self._loop.call_exception_handler({"message": "marble call failed", "exception": error})
             self._answer(call, GrpcError(Code.INTERNAL, "internal error"))
         else:
-            await self._send(call, response)
+            with contextlib.suppress(h2.exceptions.ProtocolError):  # the client said GOAWAY meanwhile
+                await self._send(call, response)
         self._flush()
         if self._closing_after_call:
             self._transport.close()

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 """The largest page of history: a hundred records with their floors, in base64."""
+MAX_STRANGER_BYTES = 2 * 1024 * 1024
+"""What somebody who has not attested yet may make us read: collateral is the longest, at most 1 MiB."""
 DEFAULT_PORT = 4433
 
 
@@ -95,7 +97,15 @@ class PinnedHttps:
         self._http = connection
         return presented
 
-    def request(self, method: str, target: str, body: bytes | None = None, *, repeatable: bool) -> Answer:
+    def request(
+        self,
+        method: str,
+        target: str,
+        body: bytes | None = None,
+        *,
+        repeatable: bool,
+        limit: int = MAX_ANSWER_BYTES,
+    ) -> Answer:
         """Send a request, on the open connection where *repeatable*, and read the whole answer.
 
         A request that changes something gets a new connection, so that it is never sent twice.
@@ -106,12 +116,12 @@ class PinnedHttps:
         """
         if self._http is not None and repeatable:
             try:
-                return self._exchange(self._http, method, target, body)
+                return self._exchange(self._http, method, target, body, limit)
             except CoordinatorUnreachable:
                 pass  # most likely closed while idle
         self.fresh()
         assert self._http is not None
-        return self._exchange(self._http, method, target, body)
+        return self._exchange(self._http, method, target, body, limit)
 
     def close(self) -> None:
         """Close the connection; the pin stays."""
@@ -119,7 +129,9 @@ class PinnedHttps:
             self._http.close()
             self._http = None
 
-    def _exchange(self, connection: _Connection, method: str, target: str, body: bytes | None) -> Answer:
+    def _exchange(
+        self, connection: _Connection, method: str, target: str, body: bytes | None, limit: int
+    ) -> Answer:
         headers = {"Accept": "application/json"} | (
             {} if body is None else {"Content-Type": "application/json"}
         )
@@ -127,15 +139,13 @@ class PinnedHttps:
             with self._guarded(connection):
                 connection.request(method, target, body, headers)
                 response = connection.getresponse()
-                content = response.read(MAX_ANSWER_BYTES + 1)
+                content = response.read(limit + 1)
         except CoordinatorUnreachable:
             self.close()
             raise
-        if len(content) > MAX_ANSWER_BYTES:
+        if len(content) > limit:
             self.close()
-            raise CoordinatorUnreachable(
-                f"{self.address}: the answer is larger than {MAX_ANSWER_BYTES} bytes"
-            )
+            raise CoordinatorUnreachable(f"{self.address}: the answer is larger than {limit} bytes")
         return Answer(status=response.status, body=content)
 
     @contextmanager
@@ -179,6 +189,8 @@ class _Connection(http.client.HTTPConnection):
             raise
         self.sock = self._tls = tls
         try:
+            if self.is_cut:  # while it was connecting, when there was nothing to cut yet
+                raise TimeoutError
             tls.do_handshake()
         except BaseException:
             self.close()

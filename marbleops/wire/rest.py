@@ -27,6 +27,8 @@ from marbleops.manifest.limits import MAX_MANIFEST_BYTES
 from marbleops.manifest.parse import Strictness, load
 from marbleops.wire.attest import AttestedCoordinator, Trust, UntrustedCoordinator, attest_certificate
 from marbleops.wire.connection import (
+    MAX_ANSWER_BYTES,
+    MAX_STRANGER_BYTES,
     Address,
     Answer,
     CoordinatorUnreachable,
@@ -53,6 +55,7 @@ __all__ = [
     "UntrustedCoordinator",
 ]
 
+MIN_NONCE_BYTES = 16
 MAX_HISTORY_PAGES = 10_000
 MAX_PAGE_RECORDS = 100
 _RETRIES_OF_A_RACE = 3
@@ -148,10 +151,13 @@ class CoordinatorClient:
         """Fetch a quote over *nonce* on a new connection and tie the connection's certificate to it.
 
         Raises:
+            ValueError: *nonce* is too short to be fresh.
             UntrustedCoordinator: the evidence, the enclave or the certificate is not the wanted one.
             CoordinatorUnreachable: no answer.
             CoordinatorError: the Coordinator refuses to give a quote.
         """
+        if len(nonce) < MIN_NONCE_BYTES:
+            raise ValueError(f"a nonce has at least {MIN_NONCE_BYTES} random bytes, not {len(nonce)}")
         self.attested = self._https.pin = None
         presented = self._https.fresh()
         # The connection of this certificate must also carry the quote: none is opened in between unseen.
@@ -283,7 +289,7 @@ class CoordinatorClient:
         found = self._get("/api/v2/collateral")
         try:
             return Collateral.from_json(json.dumps(found))
-        except CollateralError as error:
+        except (CollateralError, RecursionError) as error:
             raise CoordinatorError(200, "malformed", f"collateral: {error}") from error
 
     def _attested_get(self, target: str) -> Any:
@@ -298,8 +304,9 @@ class CoordinatorClient:
         return self._call("GET", target, None)
 
     def _call(self, method: str, target: str, body: bytes | None) -> Any:
+        limit = MAX_STRANGER_BYTES if self.attested is None else MAX_ANSWER_BYTES
         try:
-            answer = self._https.request(method, target, body, repeatable=body is None)
+            answer = self._https.request(method, target, body, repeatable=body is None, limit=limit)
         except UnexpectedCertificate as error:
             raise UntrustedCoordinator(str(error), code="certificate-changed") from error
         return _open_envelope(answer)
@@ -318,7 +325,7 @@ class _Reading:
 
 def _open_envelope(answer: Answer) -> Any:
     try:
-        envelope = json.loads(answer.body)
+        envelope = json.loads(answer.body, object_pairs_hook=_unique, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise CoordinatorError(answer.status, "malformed", "the answer is not JSON") from error
     if not isinstance(envelope, dict):
@@ -332,6 +339,17 @@ def _open_envelope(answer: Answer) -> Any:
         message if isinstance(message, str) else "",
         envelope.get("data"),
     )
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a member stands twice")
+    return found
+
+
+def _no_constant(word: str) -> None:
+    raise ValueError(f"{word} is not JSON")
 
 
 def _object(value: Any) -> Mapping[str, Any]:

@@ -293,6 +293,17 @@ def test_a_bad_timeout_is_refused(raw: RawClient) -> None:
     assert (found["grpc-status"], found["grpc-message"]) == ("13", "malformed grpc-timeout")
 
 
+def test_a_client_that_leaves_while_it_is_served_is_let_go(raw: RawClient) -> None:
+    """GOAWAY behind the request ends the connection when the call ends, not after the idle time."""
+    raw.headers(1)
+    raw.h2.send_data(1, b"\0\0\0\0\x01x", end_stream=True)
+    raw.h2.close_connection()
+    raw.flush()
+    raw.socket.settimeout(5)
+    while raw.socket.recv(65536):
+        pass
+
+
 def test_a_second_stream_is_refused_and_the_first_goes_on(raw: RawClient) -> None:
     """Two streams at once: the second is refused in the way clients retry, the first is answered."""
     raw.headers(1)

@@ -225,6 +225,35 @@ def test_large_data_goes_both_ways_against_slow_readers(serve: Any, tmp_path: Pa
     assert Patient.pauses > 0
 
 
+def test_no_signature_of_a_clients_chain_is_checked(server_credential: Any) -> None:
+    """Nothing depends on it, and a stranger's hundred certificates would cost fifty handshakes."""
+    context = tls.make_context(
+        certificates_pem=server_credential.certificate_pem,
+        key_pem=server_credential.key_pem,
+        alpn=(),
+        require_client_certificate=True,
+    )
+    assert context.get_verify_depth() == 0
+
+
+def test_writing_after_close_notify_is_ignored(serve: Any, tmp_path: Path) -> None:
+    """An inner protocol that writes after it ended its side does not fail over it."""
+
+    class Late(Echo):
+        def data_received(self, data: bytes) -> None:
+            self.transport.write_eof()
+            self.transport.write(data)
+
+    with serve(Late) as edge:
+        connected = connect(edge, context_for(None, tmp_path))
+        line(connected)
+        connected.sendall(b"late\n")
+        with contextlib.suppress(ssl.SSLZeroReturnError):
+            assert connected.recv(10) == b""
+        connected.unwrap().close()
+        wait_for(lambda: Echo.lost == [None])
+
+
 def test_both_sides_close_cleanly(serve: Any, tmp_path: Path) -> None:
     """close_notify from the client ends the inner protocol without an error, and is answered."""
     with serve(Echo) as edge:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import socket
 import ssl
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from marbleops.attestation.anchors import Anchors
 from marbleops.attestation.platform.simulation import SimulationPlatform
 from marbleops.wire.pins import Fork, PinStore, Rollback
 from marbleops.wire.rest import (
@@ -240,6 +242,53 @@ def test_hostile_answers_end_as_unreachable(tmp_path: Path, behave: Behaviour) -
         assert time.monotonic() - started < 5
 
 
+def test_a_stranger_may_not_send_much(tmp_path: Path) -> None:
+    """Before it has attested, a server gets a small part of the memory that an answer may take."""
+
+    def lists(tls: ssl.SSLSocket) -> None:
+        tls.recv(1000)
+        tls.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        with contextlib.suppress(OSError):
+            tls.sendall(b"[" + b"[]," * 1024 * 1024 + b"[]]")
+
+    trusting = Trust(anchors=SimulationPlatform.create(tmp_path / "p", at=now()).anchors())
+    with (
+        hostile(tmp_path, lists) as port,
+        CoordinatorClient(f"127.0.0.1:{port}") as client,
+        pytest.raises(CoordinatorUnreachable, match="larger than 2097152 bytes"),
+    ):
+        client.attest(trusting, nonce=NONCE, at=now())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"status":"success","data":1,"data":2}', b'{"status":"success","data":NaN}', b"[" * 100_000],
+    ids=["duplicate", "nan", "deep"],
+)
+def test_answers_that_read_two_ways_are_malformed(tmp_path: Path, body: bytes) -> None:
+    """Duplicate members, numbers that are not JSON, and nesting without end are no answer."""
+
+    def say(tls: ssl.SSLSocket) -> None:
+        tls.recv(1000)
+        tls.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+    trusting = Trust(anchors=SimulationPlatform.create(tmp_path / "p", at=now()).anchors())
+    with (
+        hostile(tmp_path, say) as port,
+        CoordinatorClient(f"127.0.0.1:{port}") as client,
+        pytest.raises(CoordinatorError, match="not JSON"),
+    ):
+        client.attest(trusting, nonce=NONCE, at=now())
+
+
+def test_no_attestation_without_freshness() -> None:
+    """A nonce that is not there, or could be guessed, is a mistake of the caller."""
+    trusting = Trust(anchors=Anchors.intel())
+    for nonce in (b"", bytes(15)):
+        with pytest.raises(ValueError, match="at least 16"):
+            CoordinatorClient("127.0.0.1:1").attest(trusting, nonce=nonce, at=now())
+
+
 def test_a_man_in_the_middle_is_refused(
     processes: Callable[[str], CoordinatorProcess], tmp_path: Path
 ) -> None:
@@ -271,8 +320,8 @@ def test_a_replayed_quote_is_refused(
         monkeypatch.setattr(
             client._https,
             "request",
-            lambda method, target, body=None, *, repeatable: asked(
-                method, target.replace("AAEC", "BBEC"), body, repeatable=repeatable
+            lambda method, target, body=None, **options: asked(
+                method, target.replace("AAEC", "BBEC"), body, **options
             ),
         )
         with pytest.raises(UntrustedCoordinator, match="Report data"):
