@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from enum import StrEnum
 
 from marbleops.approval.errors import EvidenceError
@@ -33,6 +34,15 @@ _FIRST_LINES = {
     "-----BEGIN PGP MESSAGE-----": ArmorKind.OPENPGP,
     "-----BEGIN SIGNED MESSAGE-----": ArmorKind.X509,
 }
+
+_STARTS = re.compile(
+    b"^(?:%s)" % b"|".join(re.escape(first.encode()) for first in _FIRST_LINES), re.MULTILINE
+)
+
+
+def armor_starts(raw: bytes, offset: int) -> list[int]:
+    """List where lines of *raw* start a signature, from *offset* on, which is the start of a line."""
+    return [match.start() for match in _STARTS.finditer(raw, offset)]
 
 
 def armor_kind(line: str) -> ArmorKind | None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from marbleops.manifest.check import CERTIFICATE_TYPES
+from marbleops.manifest.position import shown
 from marbleops.manifest.template import Kind, Root, marble_templates
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from marbleops.manifest.model import Manifest, Marble, Package
     from marbleops.manifest.position import JsonPath
@@ -21,8 +23,7 @@ _UP_TO_DATE = "UpToDate"
 _DEFAULT_STATUSES = ("SWHardeningNeeded",)
 """What MarbleRun accepts beside UpToDate where no list is written (marblerun-core 10.4)."""
 
-_WHOLE = frozenset({Kind.SECRET.value, Kind.PRIVATE.value})
-"""Parts of a secret that give everything: the key itself. The public parts follow from it."""
+_SYMMETRIC = "symmetric-key"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +37,9 @@ class Weakening:
 def compare_marbles(old: Manifest, new: Manifest) -> Iterator[Weakening]:
     """List what weakens by effect: packages, client authentication, secrets read."""
     yield from _compare_packages(old, new)
+    before, after = _ports_by_tag(old), _ports_by_tag(new)
     for name in sorted(new.marbles):
+        yield from _compare_connections(name, old.marbles.get(name), new.marbles[name], before, after)
         yield from _compare_marble(name, old, new)
     yield from _compare_tags(old, new)
 
@@ -111,39 +114,88 @@ def _compare_marble(name: str, old: Manifest, new: Manifest) -> Iterator[Weakeni
         yield Weakening(
             path=("Marbles", name, "DisableSecretBinding"), words="secrets are not bound to the type"
         )
-    opened = _open_ports(new, marble) - (_open_ports(old, before) if before else frozenset())
-    for port in sorted(opened):
-        yield Weakening(
-            path=("Marbles", name, "TLS"), words=f"port {port} admits clients without authentication"
-        )
-    read_before = _reads(old, before) if before else frozenset()
-    had_all = {secret for secret, part in read_before if part in _WHOLE}
-    gained = {secret for secret, _ in _reads(new, marble) - read_before} - had_all
-    for secret in sorted(gained & old.secrets.keys()):
-        words = f"reads the existing secret {secret} as it did not before"
+    gained = _reads(new, marble, old) - (_reads(old, before, old) if before else frozenset())
+    for secret in sorted({secret for secret, _ in gained}):
+        words = f"reads the existing secret {shown(secret)} as it did not before"
         yield Weakening(path=("Marbles", name), words=words)
 
 
-def _open_ports(manifest: Manifest, marble: Marble) -> frozenset[str]:
-    return frozenset(
-        entry.port
-        for tag in marble.tls
-        for entry in (manifest.tls[tag].incoming if tag in manifest.tls else ())
-        if entry.disable_client_auth
-    )
+def _reads(manifest: Manifest, marble: Marble, old: Manifest) -> frozenset[tuple[str, Kind]]:
+    """Collect the parts of the secrets of *old* that a marble gets by templates and by its TLS tags.
 
-
-def _reads(manifest: Manifest, marble: Marble) -> frozenset[tuple[str, str]]:
-    """Collect the secrets, and which part of them, that a marble gets by templates and by its TLS tags."""
-    entries = (entry for tag in marble.tls if tag in manifest.tls for entry in manifest.tls[tag].incoming)
-    read = {(entry.cert, Kind.PRIVATE.value) for entry in entries if entry.cert}
+    A symmetric key has only one part; of other secrets ``.Secrets.NAME`` writes the public one. Who has a
+    certificate's private key has the rest of it too.
+    """
+    tags = (manifest.tls[tag] for tag in dict.fromkeys(marble.tls) if tag in manifest.tls)
+    read = {(entry.cert, Kind.PRIVATE) for tag in tags for entry in tag.incoming if entry.cert}
     read |= {
-        (action.path.name, action.path.kind.value)
+        (action.path.name, action.path.kind)
         for template in marble_templates(marble)
         for action in template.actions
         if action.path.root is not Root.MARBLERUN
     }
-    return frozenset(read)
+    parts: set[tuple[str, Kind]] = set()
+    for name, kind in read:
+        definition = old.secrets.get(name)
+        if definition is None:
+            continue
+        if definition.type == _SYMMETRIC:
+            parts.add((name, Kind.PRIVATE))
+        elif definition.type in CERTIFICATE_TYPES and kind is Kind.PRIVATE:
+            parts |= {(name, Kind.PRIVATE), (name, Kind.PUBLIC), (name, Kind.CERTIFICATE)}
+        else:
+            parts.add((name, Kind.PUBLIC if kind is Kind.SECRET else kind))
+    return frozenset(parts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ports:
+    """What a TLS tag wraps: ports open to all clients, ports wrapped at all, addresses dialled."""
+
+    open: frozenset[str]
+    incoming: frozenset[str]
+    outgoing: frozenset[tuple[str, str]]
+
+
+_NO_PORTS = _Ports(open=frozenset(), incoming=frozenset(), outgoing=frozenset())
+
+
+def _ports_by_tag(manifest: Manifest) -> Mapping[str, _Ports]:
+    """Read each tag once: a tag of many entries may stand at many marbles."""
+    return {
+        name: _Ports(
+            open=frozenset(entry.port for entry in tag.incoming if entry.disable_client_auth),
+            incoming=frozenset(entry.port for entry in tag.incoming),
+            outgoing=frozenset((entry.addr, entry.port) for entry in tag.outgoing),
+        )
+        for name, tag in manifest.tls.items()
+    }
+
+
+def _ports_of(marble: Marble | None, tags: Mapping[str, _Ports]) -> _Ports:
+    carried = [tags.get(tag, _NO_PORTS) for tag in dict.fromkeys(marble.tls if marble else ())]
+    if len(carried) == 1:
+        return carried[0]
+    return _Ports(
+        open=frozenset().union(*(ports.open for ports in carried)),
+        incoming=frozenset().union(*(ports.incoming for ports in carried)),
+        outgoing=frozenset().union(*(ports.outgoing for ports in carried)),
+    )
+
+
+def _compare_connections(
+    name: str, before: Marble | None, after: Marble, old: Mapping[str, _Ports], new: Mapping[str, _Ports]
+) -> Iterator[Weakening]:
+    """List connections of a marble that lose their protection, by whatever edit of whatever tag."""
+    had, has = _ports_of(before, old), _ports_of(after, new)
+    path = ("Marbles", name, "TLS")
+    for port in sorted(has.open - had.open):
+        yield Weakening(path=path, words=f"port {shown(port)} admits clients without authentication")
+    for port in sorted(had.incoming - has.incoming):
+        yield Weakening(path=path, words=f"port {shown(port)} is no longer wrapped in TLS")
+    for address, port in sorted(had.outgoing - has.outgoing):
+        words = f"the connection to {shown(address)}:{shown(port)} is no longer wrapped in TLS"
+        yield Weakening(path=path, words=words)
 
 
 def _compare_tags(old: Manifest, new: Manifest) -> Iterator[Weakening]:

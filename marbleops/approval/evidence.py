@@ -123,7 +123,7 @@ def _decode_piece(value: object) -> Piece:
         if statement not in ("approval", "key-proof"):
             raise jsonread.JsonShapeError("statement: expected 'approval' or 'key-proof'")
         user = jsonread.text(given["user"], name="user", max_chars=MAX_USER_CHARS)
-        if not isinstance(given["signature"], str):
+        if not isinstance(given["signature"], str) or not given["signature"].isascii():
             raise jsonread.JsonShapeError("signature: expected armored text")
         return DetachedPiece(signature=given["signature"], user=user, statement=statement)
     given = jsonread.members(value, required=("object",), optional=("trees", "parents"))

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from marbleops.approval import jsonread
+from marbleops.approval.limits import MAX_FLOORS
 
 if TYPE_CHECKING:
     from marbleops.manifest.model import Manifest, Package
@@ -22,9 +23,6 @@ Identity = tuple[str, int]
 
 AttestedVersions = Mapping[tuple[str, str, int], int]
 """The highest attested ISVSVN by (package name, SignerID, ProductID)."""
-
-_MAX_FLOORS = 65_536
-"""Names and identities that one deployment can ever collect; far above what manifests bring in practice."""
 
 _MAX_NAME = 256
 
@@ -146,14 +144,14 @@ def floors_to_json(floors: Floors) -> dict[str, object]:
 def floors_from_json(value: object) -> Floors:
     """Read floors strictly; raises JsonShapeError."""
     outer = jsonread.members(value, required=("names", "identities"))
-    if not isinstance(outer["names"], dict) or len(outer["names"]) > _MAX_FLOORS:
+    if not isinstance(outer["names"], dict) or len(outer["names"]) > MAX_FLOORS:
         raise jsonread.JsonShapeError("names: expected an object of bounded size")
     names = {
         jsonread.text(name, name="names", max_chars=_MAX_NAME): jsonread.integer(version, name="names")
         for name, version in outer["names"].items()
     }
     identities: dict[Identity, int] = {}
-    for row in jsonread.items(outer["identities"], name="identities", max_items=_MAX_FLOORS):
+    for row in jsonread.items(outer["identities"], name="identities", max_items=MAX_FLOORS):
         entry = jsonread.members(row, required=("signerID", "productID", "securityVersion"))
         signer = jsonread.text(entry["signerID"], name="signerID", max_chars=_MAX_NAME)
         product = jsonread.integer(entry["productID"], name="productID")
@@ -174,7 +172,7 @@ def attested_to_json(attested: AttestedVersions) -> list[dict[str, object]]:
 def attested_from_json(value: object) -> AttestedVersions:
     """Read attested versions strictly; raises JsonShapeError."""
     attested: dict[tuple[str, str, int], int] = {}
-    for row in jsonread.items(value, name="attested", max_items=_MAX_FLOORS):
+    for row in jsonread.items(value, name="attested", max_items=MAX_FLOORS):
         entry = jsonread.members(row, required=("package", "signerID", "productID", "securityVersion"))
         key = (
             jsonread.text(entry["package"], name="package", max_chars=_MAX_NAME),

@@ -12,9 +12,9 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-from marbleops.approval.armor import armor_end, armor_kind
+from marbleops.approval.armor import armor_end, armor_starts
 from marbleops.approval.errors import EvidenceError
-from marbleops.approval.limits import MAX_OBJECT_BYTES
+from marbleops.approval.limits import MAX_HEADERS, MAX_OBJECT_BYTES
 from marbleops.approval.reasons import Reason
 from marbleops.manifest.digest import Digest
 
@@ -194,6 +194,8 @@ def _split(raw: bytes) -> tuple[list[_Header], int]:
                 raise _malformed("the last header does not end")
             stop = following + 1
         name, space, value = raw[at : stop - 1].partition(b" ")
+        if len(headers) == MAX_HEADERS:
+            raise EvidenceError(Reason.TOO_LARGE, f"a commit or tag has at most {MAX_HEADERS} headers")
         if not space or not _HEADER_NAME.fullmatch(name):
             raise _malformed("a header is a name, a space and a value")
         headers.append(_Header(name, value.replace(b"\n ", b"\n"), at, stop))
@@ -232,14 +234,7 @@ def _split_armor(raw: bytes, body: int) -> tuple[int, str | None]:
     git takes the last line that starts a signature; we want exactly one and nothing behind it, so that
     there is only one way to read the tag.
     """
-    begins = []
-    at = body
-    while at < len(raw):
-        end = raw.find(b"\n", at)
-        end = len(raw) if end == -1 else end
-        if armor_kind(raw[at : min(end, at + 80)].decode("latin-1")) is not None:
-            begins.append(at)
-        at = end + 1
+    begins = armor_starts(raw, body)
     if not begins:
         return len(raw), None
     if len(begins) > 1:

@@ -46,6 +46,8 @@ def text(value: object, *, name: str, max_chars: int) -> str:
         raise JsonShapeError(f"{name}: expected a string")
     if len(value) > max_chars:
         raise JsonShapeError(f"{name}: longer than {max_chars} characters")
+    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+        raise JsonShapeError(f"{name}: a lone surrogate is not text")
     return value
 
 

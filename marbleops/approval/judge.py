@@ -16,7 +16,7 @@ from marbleops.approval.errors import EvidenceError
 from marbleops.approval.evidence import DetachedPiece, ObjectPiece, Piece, piece_digest
 from marbleops.approval.gitobject import Commit, Tag, parse_object
 from marbleops.approval.reasons import Reason
-from marbleops.approval.signed import verify_object
+from marbleops.approval.signed import verify_parsed
 from marbleops.approval.statement import (
     Approval,
     approval_statement,
@@ -109,8 +109,9 @@ def make_ballot(
 
 def judge(piece: Piece, index: int, ballot: Ballot) -> Judged:
     """Judge one piece alone; never raises for bad evidence."""
-    blank = Judged(index=index, kind="unknown", tiebreak=piece_digest(piece).value)
+    blank = Judged(index=index, kind="unknown")
     try:
+        blank = replace(blank, tiebreak=_tiebreak(piece))
         if isinstance(piece, DetachedPiece):
             blank = replace(blank, kind="detached")
             return _judge_detached(piece, blank, ballot)
@@ -119,11 +120,19 @@ def judge(piece: Piece, index: int, ballot: Ballot) -> Judged:
         blank = replace(blank, kind=kind, payload_digest=parsed.payload_digest)
         # Presence is judged below: proofs by keys that cannot vote under RequireUserPresence are still
         # proofs.
-        verified = verify_object(piece.object, keys=ballot.keys, require_user_presence=False)
+        verified = verify_parsed(parsed, keys=ballot.keys, require_user_presence=False)
         blank = _signed_by(blank, verified.key, ballot)
         return _judge_object(verified.object, piece, blank, ballot)
     except EvidenceError as error:
         return replace(blank, reason=error.reason, message=error.message)
+
+
+def _tiebreak(piece: Piece) -> bytes:
+    """Name the piece by its bytes; a caller in Python may bring text that no bytes stand for."""
+    try:
+        return piece_digest(piece).value
+    except ValueError as error:
+        raise EvidenceError(Reason.MALFORMED_SIGNATURE, "a lone surrogate is not text") from error
 
 
 def _judge_object(parsed: Commit | Tag, piece: ObjectPiece, blank: Judged, ballot: Ballot) -> Judged:

@@ -12,6 +12,9 @@ RULES_VERSION = 1
 MAX_OBJECT_BYTES = 64 * 1024
 """One commit or tag: room for octopus merges and mergetags, not for attachments."""
 
+MAX_HEADERS = 1024
+"""Headers of one commit or tag; the largest octopus merges have about 70."""
+
 MAX_TREE_BYTES = 4 * 1024 * 1024
 """One tree: about 100,000 entries."""
 
@@ -32,6 +35,15 @@ MAX_ARMOR_CHARS = 16 * 1024
 
 MAX_KEY_CHARS = 16 * 1024
 """One line of ``SigningKeys``; an RSA key of 8192 bits has about 1,500."""
+
+MAX_LISTED_KEYS = 2048
+"""Keys of all users of a manifest. Reading one costs a computation on its curve; a request proves 64."""
+
+MAX_RIGHTS = 65_536
+"""Rights of all users of a manifest together, roles multiplied out."""
+
+MAX_FLOORS = 65_536
+"""Names, and identities, that one deployment can ever collect; records hold no more."""
 
 MIN_RSA_BITS = 2048
 MAX_RSA_BITS = 8192

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from marbleops.approval.decision import Refusal
 from marbleops.approval.errors import EvidenceError
-from marbleops.approval.limits import MAX_PIECES
+from marbleops.approval.limits import MAX_LISTED_KEYS, MAX_PIECES, MAX_RIGHTS
 from marbleops.approval.reasons import Reason
 from marbleops.approval.seating import seat
 from marbleops.approval.sshkey import PublicKey, parse_public_key
@@ -23,7 +23,7 @@ from marbleops.manifest.position import JsonPath, Positions, decode_text, format
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from marbleops.manifest.model import GitOps, Manifest
+    from marbleops.manifest.model import Manifest, Role
 
 MAX_REFUSALS = 20
 """Problems told of one kind: a caller who lists thousands of bad keys gets no scan of the text for each."""
@@ -94,14 +94,16 @@ def read_policy(manifest: Manifest, *, revoked: frozenset[str] = frozenset()) ->
     Raises:
         PolicyError: ``gitops-not-enabled`` without the section, ``manifest-invalid`` or
         ``unsupported-key-type`` for
-            keys, ``policy-unsatisfiable`` where the users could never meet a requirement.
+            keys, ``too-large``, ``policy-unsatisfiable`` where the users could never meet a requirement.
     """
     gitops = manifest.gitops
     if gitops is None:
         raise PolicyError((Refusal(reason=Reason.GITOPS_NOT_ENABLED, message="no GitOps section"),))
     listed = _read_keys(manifest)
+    rights = _read_rights(manifest)
     users = {
-        name: _principal(manifest, gitops, name, listed[name], revoked) for name in sorted(manifest.users)
+        name: _principal(manifest, name, listed=listed[name], rights=rights[name], revoked=revoked)
+        for name in sorted(manifest.users)
     }
     _check_users(manifest, users, revoked)
     threshold = manifest.config.update_threshold or 0
@@ -151,6 +153,8 @@ def _positions(raw: bytes) -> Positions:
 
 def _read_keys(manifest: Manifest) -> Mapping[str, tuple[PublicKey, ...]]:
     """Parse every listed key; the same material in two places would be one person counted twice."""
+    if sum(len(user.signing_keys) for user in manifest.users.values()) > MAX_LISTED_KEYS:
+        raise _too_large(manifest, f"more than {MAX_LISTED_KEYS} signing keys")
     issues: list[Refusal] = []
     holders: dict[bytes, str] = {}
     keys: dict[str, list[PublicKey]] = {name: [] for name in manifest.users}
@@ -176,14 +180,17 @@ def _read_keys(manifest: Manifest) -> Mapping[str, tuple[PublicKey, ...]]:
 
 
 def _principal(
-    manifest: Manifest, gitops: GitOps, name: str, listed: tuple[PublicKey, ...], revoked: frozenset[str]
+    manifest: Manifest,
+    name: str,
+    *,
+    listed: tuple[PublicKey, ...],
+    rights: frozenset[Right],
+    revoked: frozenset[str],
 ) -> Principal:
+    presence = manifest.gitops is not None and manifest.gitops.require_user_presence
     usable = tuple(
-        key
-        for key in listed
-        if key.fingerprint not in revoked and (key.is_security_key or not gitops.require_user_presence)
+        key for key in listed if key.fingerprint not in revoked and (key.is_security_key or not presence)
     )
-    rights = _rights(manifest, name)
     return Principal(
         name=name,
         keys=usable,
@@ -198,17 +205,27 @@ def _principal(
 _BUMP = ("Packages", UPDATE_SECURITY_VERSION)
 
 
-def _rights(manifest: Manifest, name: str) -> frozenset[Right]:
-    """Collect what a user may do; rights are what counts, however roles are cut (effect, not entries)."""
-    rights: set[Right] = set()
-    for role_name in manifest.users[name].roles:
-        role = manifest.roles.get(role_name)
-        if role is not None:
-            resources = role.resource_names or (("",) if role.resource_type == "Manifest" else ())
-            rights |= {
-                (role.resource_type, action, resource) for action in role.actions for resource in resources
-            }
-    return frozenset(rights)
+def _read_rights(manifest: Manifest) -> Mapping[str, frozenset[Right]]:
+    """Collect what each user may do; rights are what counts, however roles are cut (effect, not entries)."""
+    of_role = {name: _rights_of(role) for name, role in manifest.roles.items()}
+    held = {
+        name: [of_role.get(role, frozenset()) for role in set(user.roles)]
+        for name, user in manifest.users.items()
+    }
+    if sum(len(rights) for roles in held.values() for rights in roles) > MAX_RIGHTS:
+        raise _too_large(manifest, f"more than {MAX_RIGHTS} rights, roles multiplied out")
+    return {name: frozenset().union(*roles) for name, roles in held.items()}
+
+
+def _rights_of(role: Role) -> frozenset[Right]:
+    resources = frozenset(role.resource_names) or (("",) if role.resource_type == "Manifest" else ())
+    return frozenset(
+        (role.resource_type, action, resource) for action in set(role.actions) for resource in resources
+    )
+
+
+def _too_large(manifest: Manifest, what: str) -> PolicyError:
+    return PolicyError((refusal_at(manifest, Reason.TOO_LARGE, ("Users",), f"the users have {what}"),))
 
 
 def _may_update(rights: frozenset[Right]) -> bool:

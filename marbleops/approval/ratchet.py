@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from marbleops.approval.decision import ChangeClass
@@ -17,7 +18,7 @@ from marbleops.approval.electorate import electorate_edits, new_rights, replaced
 from marbleops.approval.floors import AttestedVersions, allowed_decreases, identity_of
 from marbleops.approval.ratchet_table import ROWS, Effect, Move, Row
 from marbleops.manifest.diff import Edit, diff
-from marbleops.manifest.position import format_path
+from marbleops.manifest.position import JsonPath, format_path
 
 if TYPE_CHECKING:
     from marbleops.approval.policy import Policy
@@ -25,8 +26,12 @@ if TYPE_CHECKING:
 
 _NAMES_ONLY = frozenset({("GitOps", "Version"), ("GitOps", "Previous"), ("GitOps", "Deployment")})
 _DECREASES = ("GitOps", "AllowSecurityVersionDecrease")
+_MAX_FOUND = 1000
+"""Weakenings looked for: one decides the class, and a hostile candidate can bring any number."""
 _MAX_WORDS = 100
+_MAX_WORDS_CHARS = 500
 """Weakenings told one by one: they stand in the history for ever, and its records are bounded."""
+_PATTERNS = tuple((row, tuple(row.path.split("."))) for row in ROWS)
 
 _POLICY_SECTIONS = frozenset({"Users", "Roles", "GitOps", "RecoveryKeys", "Config"})
 
@@ -51,13 +56,15 @@ def classify(old: Policy, new: Policy, attested: AttestedVersions) -> Change:
     edits = tuple(
         edit for edit in diff(old.manifest.document, new.manifest.document) if _counts(edit, new.manifest)
     )
-    raised = None if allowed_decreases(new.manifest) else _raised(edits)
+    # $schema means nothing and is no edit, but a package bump holds nothing that one person slips in.
+    alone = old.manifest.document.get("$schema") == new.manifest.document.get("$schema")
+    raised = _raised(edits) if alone and not allowed_decreases(new.manifest) else None
     if raised is not None:
         beyond = tuple(name for name in raised if not _is_attested(new.manifest, name, attested))
         if not beyond:
             return Change(change_class=ChangeClass.PACKAGE_BUMP, raised=raised)
         return Change(change_class=ChangeClass.FULL, beyond=beyond)
-    weakenings = tuple(weakening(old, new, edits))
+    weakenings = tuple(islice(weakening(old, new, edits), _MAX_FOUND))
     if weakenings:
         replaced = replaced_user(old, new, edits)
         return Change(change_class=ChangeClass.WEAKENING, weakenings=weakenings, replaced=replaced)
@@ -75,8 +82,9 @@ def weakening(old: Policy, new: Policy, edits: tuple[Edit, ...]) -> Iterator[Wea
 
 
 def _all_weakenings(old: Policy, new: Policy, edits: tuple[Edit, ...]) -> Iterator[Weakening]:
+    judged: set[JsonPath] = set()
     for edit in edits:
-        yield from _judge(edit.path, edit.old, edit.new, old.manifest, new.manifest)
+        yield from _judge(edit.path, edit.old, edit.new, (old.manifest, new.manifest), judged)
     yield from compare_marbles(old.manifest, new.manifest)
     yield from new_rights(old, new)
     yield from electorate_edits(old, new)
@@ -93,8 +101,7 @@ def row_of(path: tuple[str | int, ...]) -> tuple[Row, tuple[str | int, ...]] | N
     """Find the row that judges *path*, and the path of the field that the row speaks of."""
     names = tuple(step for step in path if isinstance(step, str))
     field_length = next((i for i, step in enumerate(path) if isinstance(step, int)), len(path))
-    for row in ROWS:
-        pattern = row.path.split(".")
+    for row, pattern in _PATTERNS:
         covers = len(pattern) == field_length or (row.whole and len(pattern) < len(path))
         if covers and len(pattern) <= len(names) and all(map(_fits, names, pattern)):
             return row, path[: len(pattern)]
@@ -118,20 +125,27 @@ def move_of(row: Row, old: Any, new: Any) -> Move | None:
 
 
 def _judge(
-    path: tuple[str | int, ...], before: Any, after: Any, old: Manifest, new: Manifest
+    path: JsonPath, before: Any, after: Any, manifests: tuple[Manifest, Manifest], judged: set[JsonPath]
 ) -> Iterator[Weakening]:
-    """Judge one edit by its row; an object without a row of its own is judged member by member."""
+    """Judge one edit by its row; an object without a row of its own is judged member by member.
+
+    A row looks at its whole field, so a field is judged once, however many edits lie in it.
+    """
     found = row_of(path)
     if found is None:
         whole = after if before is None else before
         if isinstance(whole, Mapping) and (before is None or after is None):
             for name in sorted(whole):
                 inner = (before or {}).get(name), (after or {}).get(name)
-                yield from _judge((*path, name), *inner, old, new)
+                yield from _judge((*path, name), *inner, manifests, judged)
             return
         yield Weakening(path=path, words="is not classified by these rules")
         return
     row, place = found
+    if place in judged:
+        return
+    judged.add(place)
+    old, new = manifests
     move = move_of(row, _at(old.document, place), _at(new.document, place))
     if move is None or (row.by is not None and move not in row.moves):
         return
@@ -202,6 +216,10 @@ def _recovery(manifest: Manifest) -> float:
 
 def weakening_words(weakenings: tuple[Weakening, ...]) -> tuple[str, ...]:
     """Write weakenings for the answer and the history: place and words, bounded."""
-    words = tuple(f"{format_path(each.path)}: {each.words}" for each in weakenings[:_MAX_WORDS])
+    words = tuple(_shortened(f"{format_path(each.path)}: {each.words}") for each in weakenings[:_MAX_WORDS])
     more = len(weakenings) - _MAX_WORDS
     return (*words, f"and {more} more") if more > 0 else words
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MAX_WORDS_CHARS else text[:_MAX_WORDS_CHARS] + "..."

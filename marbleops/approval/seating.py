@@ -19,8 +19,13 @@ def seat(quorum: Mapping[str, int], people: Mapping[str, Collection[str]]) -> di
     seating.
     """
     seated: dict[str, list[str]] = {role: [] for role in sorted(quorum)}
+    held = {person: frozenset(roles) & quorum.keys() for person, roles in people.items()}
+    closed: set[str] = set()
     for person in sorted(people):
-        _place(person, quorum, people, seated, set())
+        # Roles that were tried in vain stay full: nobody in them can move to a free seat any more.
+        tried = set(closed)
+        if not _place(person, quorum, held, seated, tried):
+            closed |= tried
     return {role: tuple(sorted(names)) for role, names in seated.items()}
 
 

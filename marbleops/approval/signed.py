@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifiedObject:
-    """A commit or tag whose signature by ``key`` is good. Only ``verify_object`` makes one."""
+    """A commit or tag whose signature by ``key`` is good. Only this module makes one."""
 
     object: Commit | Tag
     key: PublicKey
@@ -33,7 +33,17 @@ def verify_object(raw: bytes, *, keys: Iterable[PublicKey], require_user_presenc
     Raises:
         EvidenceError: as the parsers and ``sshsig.verify``; malformed-signature if it carries none.
     """
-    parsed = parse_object(raw)
+    return verify_parsed(parse_object(raw), keys=keys, require_user_presence=require_user_presence)
+
+
+def verify_parsed(
+    parsed: Commit | Tag, *, keys: Iterable[PublicKey], require_user_presence: bool
+) -> VerifiedObject:
+    """Verify the signature of an object that the strict parser made, as ``verify_object`` does.
+
+    Raises:
+        EvidenceError: as ``sshsig.verify``; malformed-signature if it carries none.
+    """
     if parsed.armor is None:
         kind = "commit" if isinstance(parsed, Commit) else "tag"
         raise EvidenceError(Reason.MALFORMED_SIGNATURE, f"the {kind} carries no signature")

@@ -152,7 +152,8 @@ def _check_ed25519(raw: bytes) -> None:
         raise WireError("the point is not in canonical form")
     if y in _SMALL_ORDER_Y:
         raise WireError("the point has a small order")
-    square = (y * y - 1) * pow(_D * y * y + 1, -1, _P) % _P
+    # x^2 = u/v is a square if and only if u*v is: that spares the inversion.
+    square = (y * y - 1) * (_D * y * y + 1) % _P
     if pow(square, (_P - 1) // 2, _P) != 1:
         raise WireError("the point is not on its curve")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from marbleops.approval.floors import NO_FLOORS, allowed_decreases, violations
+from marbleops.approval.limits import MAX_FLOORS
 from marbleops.approval.policy import Policy, refusal_at
 from marbleops.approval.reasons import Reason
 
@@ -94,6 +95,9 @@ def _check_floors(manifest: Manifest, enforced: Enforced | None) -> Iterator[Ref
         message = f"{offered} is below {violation.floor}, {violation.words}"
         path = ("Packages", name, "SecurityVersion")
         yield refusal_at(manifest, Reason.SECURITY_VERSION_DECREASES, path, message)
+    if len(floors.names.keys() | manifest.packages.keys()) > MAX_FLOORS:
+        message = f"this deployment would have known more than {MAX_FLOORS} names of packages"
+        yield refusal_at(manifest, Reason.TOO_LARGE, ("Packages",), message)
     for name in sorted(declared - found.keys()):
         message = f"lists {name}, which does not decrease in this transition"
         yield refusal_at(manifest, Reason.SECURITY_VERSION_DECREASES, _DECLARATION, message)

@@ -39,7 +39,7 @@ def check_tree_vote(
     if len(commit.parents) > MAX_PARENTS:
         raise EvidenceError(Reason.NOT_INTRODUCED, f"a tree vote has at most {MAX_PARENTS} parents")
     known = {object_id("commit", parent.object): parent for parent in piece.parents}
-    for parent_id in commit.parents:
+    for parent_id in dict.fromkeys(commit.parents):
         parent = known.get(parent_id)
         if parent is None:
             raise EvidenceError(Reason.NOT_INTRODUCED, f"the evidence lacks the parent {parent_id}")

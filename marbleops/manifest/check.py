@@ -14,7 +14,7 @@ from marbleops.manifest.issues import Issues
 from marbleops.manifest.position import JsonPath, decode_text, shown
 
 if TYPE_CHECKING:
-    from marbleops.manifest.model import Manifest, Package, Role, TLSTag
+    from marbleops.manifest.model import Manifest, Package, Role, Secret, TLSTag
 
 CERTIFICATE_TYPES: Final = frozenset({"cert-rsa", "cert-ecdsa", "cert-ed25519"})
 SECRET_TYPES: Final = frozenset({"symmetric-key", "plain"}) | CERTIFICATE_TYPES
@@ -157,6 +157,7 @@ def _check_role(manifest: Manifest, name: str, role: Role, issues: Issues) -> No
             message = f"ResourceNames must be empty for type Manifest in role: {shown(name)}"
             issues.invalid((*path, "ResourceNames"), message)
         return
+    granted = frozenset(role.actions)
     known: Any = manifest.packages if role.resource_type == "Packages" else manifest.secrets
     for index, resource in enumerate(role.resource_names):
         place = (*path, "ResourceNames", index)
@@ -164,20 +165,22 @@ def _check_role(manifest: Manifest, name: str, role: Role, issues: Issues) -> No
             message = f"role {shown(name)} names {shown(resource)}, which is not in {role.resource_type}"
             issues.invalid(place, message, hint=issues.nearest(resource, known))
         elif role.resource_type == "Secrets":
-            _check_secret_right(manifest, name, resource, place, issues)
+            _check_secret_right(
+                manifest.secrets[resource], granted, (shown(name), shown(resource)), place, issues
+            )
 
 
 def _check_secret_right(
-    manifest: Manifest, role_name: str, secret_name: str, path: JsonPath, issues: Issues
+    secret: Secret, actions: frozenset[str], names: tuple[str, str], path: JsonPath, issues: Issues
 ) -> None:
     """Refuse to let write what nobody uploads, and to let read what belongs to one marble alone."""
-    secret = manifest.secrets[secret_name]
-    actions = manifest.roles[role_name].actions
-    words = f"role {shown(role_name)} grants %s on secret {shown(secret_name)}, which is %s"
+    role, name = names
+    # A name may hold a percent sign or braces: it is never part of a format.
     if "writesecret" in actions and not secret.user_defined:
-        issues.invalid(path, words % ("WriteSecret", "not user-defined"))
+        issues.invalid(path, f"role {role} grants WriteSecret on secret {name}, which is not user-defined")
     if "readsecret" in actions and not (secret.shared or secret.user_defined):
-        issues.invalid(path, words % ("ReadSecret", "neither shared nor user-defined"))
+        words = f"role {role} grants ReadSecret on secret {name}, which is neither shared nor user-defined"
+        issues.invalid(path, words)
 
 
 def _check_secrets(manifest: Manifest, issues: Issues) -> None:

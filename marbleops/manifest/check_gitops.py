@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from marbleops.manifest.issues import Issues
-    from marbleops.manifest.model import GitOps, Manifest
+    from marbleops.manifest.model import GitOps, Manifest, Package
 
 USER_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}", re.ASCII)
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _SEGMENT: Final = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
+_MEASUREMENT: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _NO_SEGMENTS: Final = frozenset({".", "..", ".git"})
 
 
@@ -33,9 +34,7 @@ def check_gitops(manifest: Manifest, gitops: GitOps, issues: Issues) -> None:
         _tell_name(("GitOps", "Lineage"), gitops.lineage, NAME, issues)
     _check_path(gitops.path, issues)
     for name, package in manifest.packages.items():
-        if (package.security_version or 0) > MAX_SECURITY_VERSION:
-            message = f"with GitOps SecurityVersion is 0 to {MAX_SECURITY_VERSION}"
-            issues.invalid(("Packages", name, "SecurityVersion"), message)
+        _check_identity(name, package, issues)
     _check_people(manifest, gitops, issues)
     _check_recovery(manifest, issues)
 
@@ -65,6 +64,16 @@ def _check_path(path: str, issues: Issues) -> None:
         issues.invalid(("GitOps", "Path"), message)
 
 
+def _check_identity(name: str, package: Package, issues: Issues) -> None:
+    """Refuse identities that no quote can show: floors and history keep them for ever."""
+    for field, number in (("ProductID", package.product_id), ("SecurityVersion", package.security_version)):
+        if (number or 0) > MAX_SECURITY_VERSION:
+            issues.invalid(("Packages", name, field), f"with GitOps {field} is 0 to {MAX_SECURITY_VERSION}")
+    for field, text in (("SignerID", package.signer_id), ("UniqueID", package.unique_id)):
+        if text is not None and _MEASUREMENT.fullmatch(text) is None:
+            issues.invalid(("Packages", name, field), f"with GitOps {field} is 64 hexadecimal digits")
+
+
 def _check_people(manifest: Manifest, gitops: GitOps, issues: Issues) -> None:
     threshold = manifest.config.update_threshold
     if threshold is None:
@@ -79,11 +88,9 @@ def _check_people(manifest: Manifest, gitops: GitOps, issues: Issues) -> None:
             issues.invalid(("GitOps", "Quorum", role), message, hint=issues.nearest(role, manifest.roles))
         if seats < 1:
             issues.invalid(("GitOps", "Quorum", role), "a row of Quorum is at least 1")
+    granting = {name for name, role in manifest.roles.items() if "updatemanifest" in role.actions}
     for name, user in manifest.users.items():
-        rights = {
-            action for role in user.roles if role in manifest.roles for action in manifest.roles[role].actions
-        }
-        if "updatemanifest" in rights and not user.signing_keys:
+        if not granting.isdisjoint(user.roles) and not user.signing_keys:
             message = f"user {shown(name)} has UpdateManifest and no signing key"
             issues.invalid(
                 ("Users", name, "SigningKeys"), message, hint="an approver who cannot sign counts nowhere"

@@ -32,4 +32,4 @@ MAX_SHOWN: Final = 80
 """Characters of a foreign name that are repeated in a message."""
 
 MAX_SECURITY_VERSION: Final = 65_535
-"""ISVSVN has 16 bits (approvals.md section 1)."""
+"""ISVSVN and ISVPRODID have 16 bits (approvals.md section 1)."""

@@ -143,6 +143,7 @@ def parse_template(text: bytes, *, target: Target) -> Template:
         TemplateError: it holds anything but literals and ``{{ FUNC .PATH }}``.
     """
     parts: list[bytes | Action] = []
+    place = _Place()
     offset, trim = 0, False
     while True:
         start = text.find(_OPEN, offset)
@@ -155,9 +156,10 @@ def parse_template(text: bytes, *, target: Target) -> Template:
         end = text.find(_CLOSE, start)
         if end < 0:
             raise _error(text, start, "unclosed action")
+        line_column = place.advance(text, start)
         inner, trim_before, trim = _trim_markers(text[start + 2 : end])
         parts.append(literal.rstrip(_BLANK) if trim_before else literal)
-        parts.append(_action(text, start, inner, target))
+        parts.append(_action(text, start, inner, target, line_column))
         offset = end + 2
     return Template(target=target, parts=tuple(part for part in parts if part != b""))
 
@@ -218,7 +220,7 @@ def _trim_markers(inner: bytes) -> tuple[bytes, bool, bool]:
     return match[2], match[1] is not None, match[3] is not None
 
 
-def _action(text: bytes, start: int, inner: bytes, target: Target) -> Action:
+def _action(text: bytes, start: int, inner: bytes, target: Target, place: tuple[int, int]) -> Action:
     try:
         written = inner.decode().strip(_BLANK.decode())
     except UnicodeDecodeError as error:
@@ -227,7 +229,7 @@ def _action(text: bytes, start: int, inner: bytes, target: Target) -> Action:
     function = match.group(1) if match else ""
     if match is None or function not in FUNCTIONS[target]:
         raise _error(text, start, _why_not(written, target))
-    line, column = _place(text, start)
+    line, column = place
     path = _path(match.group(2).split(".")[1:], text, start)
     return Action(function=function, path=path, line=line, column=column)
 
@@ -299,6 +301,21 @@ def _pem(label: str, content: bytes) -> bytes:
     body = base64.b64encode(content).decode()
     lines = [body[index : index + _PEM_LINE] for index in range(0, len(body), _PEM_LINE)]
     return "\n".join((f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", "")).encode()
+
+
+class _Place:
+    """Line and column of offsets that only grow: a template of many actions is counted through once."""
+
+    def __init__(self) -> None:
+        self._offset = 0
+        self._line = 1
+        self._start = 0
+
+    def advance(self, text: bytes, offset: int) -> tuple[int, int]:
+        self._line += text.count(b"\n", self._offset, offset)
+        self._start = max(self._start, text.rfind(b"\n", self._offset, offset) + 1)
+        self._offset = offset
+        return self._line, offset - self._start + 1
 
 
 def _error(text: bytes, offset: int, message: str) -> TemplateError:
