@@ -163,7 +163,8 @@ def _chain(run: _Run, pem: bytes, profile: x509chain.LeafProfile) -> x509chain.C
         x509chain.check_chain(ledger, chain, profile=profile, anchors=run.anchors)
         return chain
 
-    chain = remembered(run.memo, run.ledger, _key(profile.label, pem), work)
+    key = _key(profile.label, pem, *sorted(run.anchors.spki_sha256))
+    chain = remembered(run.memo, run.ledger, key, work)
     x509chain.check_validity(run.ledger, chain, profile=profile, at=run.at)
     return chain
 
@@ -172,6 +173,11 @@ def _revocation(
     run: _Run, pck_chain: x509chain.Chain, tcb_chain: x509chain.Chain, qe_chain: x509chain.Chain
 ) -> None:
     leaf, ca, root = pck_chain
+    # One authority vouches for all of it: another trusted root's list says nothing about this one's signers.
+    for chain, label in ((tcb_chain, "TCB info root"), (qe_chain, "QE identity root")):
+        found = hashlib.sha256(spki_der(chain[-1])).digest()
+        expected = hashlib.sha256(spki_der(root)).digest()
+        run.ledger.equal(label, Code.CHAIN_UNTRUSTED_ROOT, expected=expected, found=found)
     root_crl = _crl(run, run.collateral.root_ca_crl, _ROOT_CRL, root)
     pck_crl = _crl(run, run.collateral.pck_crl, _PCK_CRL, ca)
     x509chain.check_not_revoked(run.ledger, root_crl, ca, label="PCK CA")

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from conformance import quotesmith as smith
 from marbleops.attestation.anchors import AnchorError, Anchors
 from marbleops.attestation.cache import QuoteVerifier
-from marbleops.attestation.dcap import verify_quote
-from marbleops.attestation.platform.softpki import sign
+from marbleops.attestation.dcap import verify_quote, verify_with_memo
+from marbleops.attestation.platform.softpki import build_pki, sign
+from marbleops.attestation.platform.softquote import build_collateral
 from marbleops.attestation.verdict import Code, TcbStatus, Verdict
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ SCENARIOS = smith.scenarios()
 QUOTE = smith.raw_quote()
 GOOD = smith.collateral()
 VERIFIER = QuoteVerifier(ANCHORS)
+REFUSED = Code.CHAIN_UNTRUSTED_ROOT
 UUID_SGX_ECDSA = bytes.fromhex("a3a21e871b4d4014b70aa125d2fbcd8c")
 UUID_RAW_QUOTE = bytes.fromhex("1923d91e12d24c72b22025cd8dace871")
 
@@ -185,6 +187,40 @@ def test_no_anchor_trusts_nothing() -> None:
     nothing = Anchors(spki_sha256=frozenset(), trust_domain="intel")
 
     assert verify_quote(QUOTE, GOOD, anchors=nothing, at=smith.AT).code is Code.CHAIN_UNTRUSTED_ROOT
+
+
+def test_collateral_of_another_trusted_root_is_refused() -> None:
+    """With two roots trusted, one machine's revocation list must not clear the other's signers."""
+    other = build_pki(bytes(range(32)), smith.AT)
+    both = Anchors(
+        spki_sha256=ANCHORS.spki_sha256
+        | Anchors.simulation(other.root.certificate.public_bytes(Encoding.DER)).spki_sha256,
+        trust_domain="insecure-simulation",
+    )
+    theirs = build_collateral(other, at=smith.AT, tcb_status="UpToDate", advisories=(), revoke_pck=False)
+    tcb = dataclasses.replace(
+        GOOD,
+        tcb_info=theirs.tcb_info,
+        tcb_info_signature=theirs.tcb_info_signature,
+        tcb_info_issuer_chain=theirs.tcb_info_issuer_chain,
+    )
+    qe = dataclasses.replace(
+        GOOD,
+        qe_identity=theirs.qe_identity,
+        qe_identity_signature=theirs.qe_identity_signature,
+        qe_identity_issuer_chain=theirs.qe_identity_issuer_chain,
+    )
+
+    for collateral, code in ((GOOD, Code.OK), (tcb, REFUSED), (qe, REFUSED)):
+        assert verify_quote(QUOTE, collateral, anchors=both, at=smith.AT).code is code
+
+
+def test_a_memory_shared_between_anchors_does_not_carry_trust_over() -> None:
+    """What one set of anchors trusted is not remembered for another."""
+    memo = QuoteVerifier(ANCHORS)._memo
+    for anchors, code in ((ANCHORS, Code.OK), (Anchors.intel(), REFUSED)):
+        found = verify_with_memo(QUOTE, GOOD, anchors=anchors, at=smith.AT, allow_debug=False, memo=memo)
+        assert found.code is code
 
 
 @given(bit=st.integers(0, 432 * 8 - 1))
