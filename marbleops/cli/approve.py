@@ -181,7 +181,11 @@ def _make(
 
     made = make_tag(repo, request, signer, replace=sending.replace)
     if sending.remote is not None:
-        push_tag(repo, sending.remote, request.name, replace=sending.replace)
+        try:
+            push_tag(repo, sending.remote, request.name, replace=sending.replace)
+        except UsageProblem as error:
+            error.next_step = f"the tag is made; git push {sending.remote} refs/tags/{request.name}"
+            raise
     out = printer()
     out.document(
         {

@@ -14,6 +14,7 @@ from marbleops.cli.enforced import remembered_bytes
 from marbleops.cli.errors import UsageProblem
 from marbleops.cli.git import check_path
 from marbleops.manifest.digest import Digest
+from marbleops.manifest.errors import ManifestError
 from marbleops.manifest.limits import MAX_MANIFEST_BYTES
 from marbleops.manifest.parse import Strictness, load
 
@@ -23,6 +24,19 @@ if TYPE_CHECKING:
 
 MAX_VERSIONS_SEARCHED = 2000
 """Older manifests of one path that are looked at; the newest come first."""
+
+
+def load_from(place: str, raw: bytes) -> Manifest:
+    """Parse a manifest; an error remembers *place*, for the person who must open the file.
+
+    Raises:
+        ManifestError: it is not a manifest, or breaks a rule.
+    """
+    try:
+        return load(raw, strictness=Strictness.STRICT)
+    except ManifestError as error:
+        error.add_note(place)
+        raise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +81,7 @@ def read_candidate(repository: Repository, commit: str, path: str) -> Candidate:
     if blob is None:
         raise UsageProblem("the commit has no file at this path", where=f"{commit[:12]}:{path}")
     raw = repository.blob(blob, limit=MAX_MANIFEST_BYTES)
-    return Candidate(commit=commit, path=path, manifest=load(raw, strictness=Strictness.STRICT))
+    return Candidate(commit=commit, path=path, manifest=load_from(path, raw))
 
 
 def manifest_path(repository: Repository, given: str | None) -> str:
@@ -160,7 +174,7 @@ def find_previous(repository: Repository, path: str, manifest: Manifest) -> Mani
             where=path,
             next_step="git fetch --all --tags, or give --coordinator HOST:PORT",
         )
-    return load(raw, strictness=Strictness.STRICT)
+    return load_from(path, raw)
 
 
 def _blobs(listed: str) -> list[str]:

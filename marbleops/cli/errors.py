@@ -97,11 +97,14 @@ def translate(error: Exception) -> Failure:
     for module, name, exit_code, next_step in _KNOWN:
         kind = getattr(sys.modules.get(module), name, None)
         if isinstance(kind, type) and isinstance(error, kind):
+            notes: list[str] = getattr(error, "__notes__", [])  # where it happened, added on the way
+            where = notes[0] if notes else ""
             return Failure(
                 code=_word(exit_code),
                 exit_code=exit_code,
                 what=_text(error),
-                next_step=next_step,
+                where=where,
+                next_step=next_step.replace("PATH", where or "PATH"),
                 reason=str(getattr(error, "code", None) or getattr(error, "reason", "")),
                 details=_details(error),
             )

@@ -83,16 +83,15 @@ def _nothing(candidate: Candidate, *, checked: bool) -> dict[str, Any]:
 
 
 def _candidate(repository: Repository, revision: str | None, path: str) -> Candidate:
-    from marbleops.cli.base import Candidate, read_candidate
+    from marbleops.cli.base import Candidate, load_from, read_candidate
     from marbleops.cli.files import read_bytes
     from marbleops.manifest.limits import MAX_MANIFEST_BYTES
-    from marbleops.manifest.parse import Strictness, load
 
     if revision is not None:
         return read_candidate(repository, repository.commit_of(revision), path)
     raw = read_bytes(repository.folder / path, limit=MAX_MANIFEST_BYTES)
     head = repository.object_at("HEAD^{commit}") or ""
-    return Candidate(commit=head, path=path, manifest=load(raw, strictness=Strictness.STRICT))
+    return Candidate(commit=head, path=path, manifest=load_from(path, raw))
 
 
 def _is_known_enforced(repository: Repository, path: str, candidate: Candidate, attested: object) -> bool:

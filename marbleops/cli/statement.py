@@ -36,11 +36,11 @@ def statement(*, file: Path, user: str | None, key: Path | None, out: Path | Non
       ssh-keygen -Y sign -n manifest-approval@marbleops.v1 -f KEY approval.txt
     """  # noqa: D301 - click knows by \b that this block is not to be wrapped
     from marbleops.approval.sshsig import NAMESPACE_STATEMENT
+    from marbleops.cli.base import load_from
     from marbleops.cli.files import read_bytes
     from marbleops.manifest.limits import MAX_MANIFEST_BYTES
-    from marbleops.manifest.parse import Strictness, load
 
-    manifest = load(read_bytes(file, limit=MAX_MANIFEST_BYTES), strictness=Strictness.STRICT)
+    manifest = load_from(str(file), read_bytes(file, limit=MAX_MANIFEST_BYTES))
     name, text = _text(manifest, str(file), user=user, key=key, prove_key=prove_key)
     answer = {"user": name, "namespace": NAMESPACE_STATEMENT, "statement": text.decode(), "signature": None}
     output = printer()

@@ -112,9 +112,13 @@ def wait(
     from marbleops.cli.errors import UsageProblem
 
     files = status_files(config, state_dir, target)
+    if not files:
+        raise UsageProblem(
+            "no target has a status here yet", next_step="marbleops reconciler run --config FILE"
+        )
     if len(files) != 1:
         raise UsageProblem(
-            f"wait for which target? There are: {', '.join(file.target for file in files) or 'none'}",
+            f"wait for which target? There are: {', '.join(file.target for file in files)}",
             next_step="add --target NAME",
         )
     commit = _commit(repository, revision)

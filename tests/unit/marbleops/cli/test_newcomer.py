@@ -162,3 +162,19 @@ def test_reconciler_tells_a_bad_configuration_in_json(
     file.write_text("{")
     assert run(["reconciler", "run", "--config", str(file), "-o", "json"]) == Exit.USAGE
     assert str(file) in json.loads(capsys.readouterr().out)["error"]["message"]
+
+
+def test_broken_manifest_names_its_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """File, line and column, and a next command that can be pasted."""
+    file = tmp_path / "manifest.json"
+    file.write_text("{}\nx")
+    assert run(["statement", str(file), "--user", "alice"]) == Exit.REFUSED
+    error = capsys.readouterr().err
+    assert f"marbleops: {file}: 2:1: not JSON" in error
+    assert f"next: marbleops lint {file}\n" in error
+
+
+def test_wait_without_any_target_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An empty state folder: no reconciler has run on it."""
+    assert run(["wait", "1" * 40, "--state-dir", str(tmp_path)]) == Exit.USAGE
+    assert "reconciler run --config FILE" in capsys.readouterr().err
