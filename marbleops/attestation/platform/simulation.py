@@ -17,6 +17,7 @@ import shutil
 import stat
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal
 
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -106,7 +107,7 @@ class SimulationPlatform:
     def collateral(self) -> Collateral:
         """Read the published collateral, fresh from its file; raises ``PlatformError``."""
         try:
-            return Collateral.from_json(_read(self.directory / COLLATERAL_FILE, MAX_COLLATERAL_BYTES))
+            return _parse_collateral(_read(self.directory / COLLATERAL_FILE, MAX_COLLATERAL_BYTES))
         except CollateralError as error:
             raise PlatformError(f"{self.directory / COLLATERAL_FILE}: {error}") from error
 
@@ -169,6 +170,12 @@ class SimulationPlatform:
             raise ValueError(f"unknown sealing policy {policy!r}")
         mode = "debug" if identity.debug else "production"
         return derive(self._seed, f"seal/{INSECURE_SIMULATION}/{policy}/{who}/{version}/{mode}")
+
+
+@lru_cache(maxsize=4)
+def _parse_collateral(document: bytes) -> Collateral:
+    # Read for every marble, changed once a month: the same bytes are parsed once.
+    return Collateral.from_json(document)
 
 
 def _require_zone(at: datetime) -> None:
