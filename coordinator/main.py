@@ -223,5 +223,10 @@ def _announce(path: Path, *, rest: int, mesh: int, root: Digest) -> None:
     """Write the ready file in one step: who sees it sees all of it."""
     text = json.dumps({"pid": os.getpid(), "meshPort": mesh, "clientPort": rest, "root": str(root)})
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(text + "\n", encoding="utf-8")
+    draft.unlink(missing_ok=True)  # of a process that had our number and was killed
+    # Never through a link that somebody put there, and never writable for others whatever the umask is.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(draft, flags, 0o644), "w", encoding="utf-8") as file:
+        os.fchmod(file.fileno(), 0o644)
+        file.write(text + "\n")
     draft.replace(path)

@@ -39,7 +39,7 @@ class SqliteStore:
         path = directory / FILE_NAME
         self._lock = threading.Lock()
         try:
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
             _flush_directory(directory)
             self._connection = sqlite3.connect(
                 path, isolation_level=None, check_same_thread=False, timeout=2.0

@@ -5,13 +5,25 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime
 
+EARLIEST = datetime(1970, 1, 2, tzinfo=UTC)
+LATEST = datetime(9000, 1, 1, tzinfo=UTC)
+"""Between them every certificate can be written: X.509 begins in 1950 and ends with the year 9999."""
+
 
 class SystemClock:
-    """The host's clock."""
+    """The host's clock, which may lie but not bring anything to a halt."""
 
     def now(self) -> datetime:
-        """Return the current time in UTC."""
-        return datetime.now(UTC)
+        """Return the current time in UTC, within the bounds."""
+        try:
+            return bounded(datetime.now(UTC))
+        except (OverflowError, ValueError, OSError):  # a year that Python does not know
+            return LATEST
+
+
+def bounded(at: datetime) -> datetime:
+    """Return *at*, or the bound that it is beyond."""
+    return min(max(at, EARLIEST), LATEST)
 
 
 class SystemEntropy:

@@ -10,6 +10,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from aiohttp import ClientError
+from aiohttp.http_exceptions import HttpProcessingError
+
 from coordinator.errors import (
     MalformedRequestError,
     SlowRequestError,
@@ -57,26 +60,36 @@ class Bodies:
             TooLargeError: it is longer than *limit*, said or seen.
             SlowRequestError: it did not arrive in time.
             TooManyRequestsError: other large bodies have taken the shared memory.
+            MalformedRequestError: it broke off, or its chunks cannot be read.
         """
         if request.content_length is not None and request.content_length > limit:
             raise TooLargeError(limit)
-        received, shared = bytearray(), 0
+        received = bytearray()
+        try:
+            await self._fill(received, request, limit)
+            yield bytes(received)
+        finally:
+            self.shared_left += _beyond(received)
+
+    async def _fill(self, received: bytearray, request: web.BaseRequest, limit: int) -> None:
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 while chunk := await request.content.read(_CHUNK):
-                    received += chunk
-                    if len(received) > limit:
+                    if len(received) + len(chunk) > limit:
                         raise TooLargeError(limit)
-                    more = max(0, len(received) - FREE_BYTES) - shared
+                    more = _beyond(received, len(chunk)) - _beyond(received)
                     if more > self.shared_left:
                         raise TooManyRequestsError
                     self.shared_left -= more
-                    shared += more
-            yield bytes(received)
+                    received += chunk
         except TimeoutError as error:
             raise SlowRequestError from error
-        finally:
-            self.shared_left += shared
+        except (ClientError, HttpProcessingError, OSError) as error:
+            raise MalformedRequestError("bad request: the body cannot be read") from error
+
+
+def _beyond(received: bytearray, more: int = 0) -> int:
+    return max(0, len(received) + more - FREE_BYTES)
 
 
 def parse_object(body: bytes) -> dict[str, Any]:

@@ -40,7 +40,10 @@ async def serve_rest(caller: Caller, *, host: str, port: int) -> TlsServer:
         host=host,
         port=port,
         context_factory=lambda: context,
-        protocol_factory=web.Server(router, access_log=None, keepalive_timeout=_KEEPALIVE_SECONDS),
+        # Bodies are taken as they come: what a stranger compressed is not blown up here.
+        protocol_factory=web.Server(
+            router, access_log=None, keepalive_timeout=_KEEPALIVE_SECONDS, auto_decompress=False
+        ),
         limits=TlsLimits(),
     )
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, timedelta
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Self
 
 import pytest
 
 from coordinator.adapters.dcap import DcapVerifier
 from coordinator.adapters.simulation import open_platform
-from coordinator.adapters.system import SystemClock, SystemEntropy
+from coordinator.adapters.system import LATEST, SystemClock, SystemEntropy, bounded
+from coordinator.domain import pki
 from marbleops.attestation.verdict import INSECURE_SIMULATION, Code
 
 if TYPE_CHECKING:
+    from datetime import tzinfo
     from pathlib import Path
 
 
@@ -21,6 +23,28 @@ def test_clock_is_utc_and_goes_on() -> None:
     first, second = SystemClock().now(), SystemClock().now()
     assert first.tzinfo is UTC
     assert timedelta(0) <= second - first < timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("year", [1, 1949, 1970, 2500, 9999])
+def test_an_absurd_clock_stops_nothing(year: int, tmp_path: Path) -> None:
+    """Whatever year the host says it is, certificates can be made and a machine can be opened."""
+    at = bounded(datetime(year, 1, 1, tzinfo=UTC))
+    root = pki.create_root(names=("localhost",), at=at, random=SystemEntropy().bytes)
+    assert pki.renew(root, names=("localhost",), at=at, random=SystemEntropy().bytes).root == root
+    machine = open_platform(tmp_path / "machine", at=at)
+    assert open_platform(tmp_path / "machine", at=bounded(datetime(2026, 1, 1, tzinfo=UTC))) is not machine
+
+
+def test_a_clock_beyond_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host clock in the year 10000 is the latest time, not an exception."""
+
+    class Broken(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            raise ValueError(tz)
+
+    monkeypatch.setattr("coordinator.adapters.system.datetime", Broken)
+    assert SystemClock().now() == LATEST
 
 
 @pytest.mark.parametrize("count", [0, 1, 32, 1000])
