@@ -38,6 +38,18 @@ _CALL = "approvals.md section 4: The call"
 _EVERYBODY = ("alice", "bob", "carol", "dave")
 _STAGE = scenario.stage()
 _ATTESTED = Stage(document=_STAGE.document, attested={("backend", SIGNER, PRODUCT): 7})
+_BOTH_ATTESTED = Stage(
+    document=_STAGE.document,
+    attested={("backend", SIGNER, PRODUCT): 7, ("frontend", SIGNER, PRODUCT + 1): 4},
+)
+_SPARE = Stage(
+    document=_STAGE.document
+    | {
+        "Packages": _STAGE.document["Packages"]
+        | {"spare": {"SignerID": scenario.OTHER_SIGNER, "ProductID": 1, "Debug": True}}
+    },
+    attested={("spare", scenario.OTHER_SIGNER, 1): 9},
+)
 _TREE = scenario.stage(Binding="tree")
 
 
@@ -231,12 +243,12 @@ def _shape_cases() -> Iterator[Case]:
     typo = _after(_STAGE, lambda document: document.update(Pakages={}))
     broken = _after(_STAGE, lambda document: document["Marbles"]["backend"].update(Package="nothing"))
     dropped = _after(_STAGE, _without_gitops)
-    rows = (
+    shapes = (
         ("typo", "An unknown field is a mistake, not a wish.", typo, None, "manifest-malformed"),
         ("unknown-package", "A marble runs a package that exists.", broken, None, "manifest-invalid"),
         ("section-dropped", "Nobody leaves GitOps by an update.", dropped, None, "lineage-mismatch"),
     )
-    for name, why, manifest, change, reason in rows:
+    for name, why, manifest, change, reason in shapes:
         yield _case(
             f"shape-{name}",
             why,
@@ -246,6 +258,40 @@ def _shape_cases() -> Iterator[Case]:
             evidence=[],
             change=change,
             reasons=[reason],
+        )
+    writer = {"ResourceType": "Secrets", "ResourceNames": ["%d {0}"], "Actions": ["WriteSecret"]}
+    rows = (
+        ("signer-no-digest", "An identity that no quote can show would stand in the history for ever.",
+         _after(_STAGE, lambda document: document["Packages"]["backend"].update(SignerID="a1" * 33))),
+        ("product-of-more-bits", "ISVPRODID has 16 bits.",
+         _after(_STAGE, lambda document: document["Packages"]["frontend"].update(ProductID=65_536))),
+        ("name-like-a-format", "A secret's name is never part of a format.",
+         _after(_STAGE, lambda document: (
+             document["Secrets"].update({"%d {0}": {"Type": "symmetric-key", "Size": 128}}),
+             document["Roles"].update(writer=writer)))),
+    )  # fmt: skip
+    for name, why, manifest in rows:
+        yield _case(
+            f"shape-{name}",
+            why,
+            _ABOUT_ITSELF,
+            stage=_STAGE,
+            manifest=manifest,
+            evidence=[],
+            change=None,
+            reasons=["manifest-invalid"],
+        )
+    for member in ("signature", "user"):
+        piece = {"signature": "x", "user": "bob"} | {member: chr(0xD800)}
+        yield _case(
+            f"shape-surrogate-{member}",
+            "A lone surrogate is no text; a call that holds one does not decode.",
+            _CALL,
+            stage=_STAGE,
+            manifest=_after(_STAGE, _full),
+            evidence=[piece],
+            change=None,
+            reasons=["malformed-object"],
         )
     yield _case(
         "shape-unchanged",
@@ -299,6 +345,20 @@ def _class_cases() -> Iterator[Case]:
          "would-apply", "package-bump", []),
         ("bump-by-one-approver", "One approver is neither a releaser nor two approvers.", _ATTESTED, bump, ("alice",),
          "refused", "package-bump", ["threshold-not-met"]),
+        ("bump-and-schema", "One releaser slips nothing in, not even text that means nothing.", _ATTESTED,
+         _after(_ATTESTED, _bump, lambda document: document.update({"$schema": "x"})), ("dave",), "refused", "full",
+         ["threshold-not-met", "not-permitted"]),
+        ("bump-and-a-second-edit", "A bump with anything else is class full.", _ATTESTED,
+         _after(_ATTESTED, _bump, _full), ("dave",), "refused", "full", ["threshold-not-met", "not-permitted"]),
+        ("bump-of-an-unpinned-package", "A package without a SecurityVersion is pinned first, by class full.", _SPARE,
+         _after(_SPARE, lambda document: document["Packages"]["spare"].update(SecurityVersion=1)), ("dave",),
+         "refused", "full", ["threshold-not-met", "not-permitted"]),
+        ("bump-of-another-package", "A right to bump one package is none to bump another.", _BOTH_ATTESTED,
+         _after(_BOTH_ATTESTED, lambda document: document["Packages"]["frontend"].update(SecurityVersion=4)), ("dave",),
+         "refused", "package-bump", ["threshold-not-met", "not-permitted"]),
+        ("bump-of-two-by-one", "Every raised package has its releasers.", _BOTH_ATTESTED,
+         _after(_BOTH_ATTESTED, _bump, lambda document: document["Packages"]["frontend"].update(SecurityVersion=4)),
+         ("dave",), "refused", "package-bump", ["threshold-not-met"]),
         ("bump-beyond-attested", "One key must not brick production by a version that does not run.", _STAGE,
          _after(_STAGE, _bump), ("dave",), "refused", "full",
          ["threshold-not-met", "beyond-attested", "not-permitted"]),
@@ -348,17 +408,56 @@ def _ratchet_cases() -> Iterator[Case]:
     )  # fmt: skip
     for name, why, edit in rows:
         manifest = _after(_STAGE, edit)
-        yield _case(
-            f"ratchet-{name}",
-            why,
-            _RATCHET,
-            stage=_STAGE,
-            manifest=manifest,
-            evidence=_votes(manifest, "alice", "bob"),
-            change="weakening",
-            reasons=["weakening-not-approved"],
-            approvers=("alice", "bob"),
-        )
+        yield _weak_case(name, why, _STAGE, manifest)
+    tagged = scenario.base()
+    tagged["Secrets"]["web"] = {"Type": "cert-ecdsa", "Size": 256, "Shared": True, "ValidFor": 7}
+    tagged["TLS"] = {"web": {"Incoming": [{"Port": "8080"}]}}
+    tagged["Marbles"]["frontend"] |= {
+        "TLS": ["web"],
+        "Parameters": {"Files": {"/pub": "{{ raw .Secrets.web }}"}},
+    }
+    stage = Stage(document=tagged)
+    files = ("Marbles", "frontend", "Parameters", "Files")
+    more: tuple[tuple[str, str, Edit], ...] = (
+        ("tag-taken-off", "A port that is no longer wrapped admits everybody.",
+         lambda document: document["Marbles"]["frontend"].pop("TLS")),
+        ("private-part", "Who reads a certificate's public key does not yet have its private key.",
+         lambda document: _put(document, *files, "/key", value="{{ pem .Secrets.web.Private }}")),
+        ("private-part-beside-a-new-marble", "A new marble reads nothing that exists, in no spelling.",
+         lambda document: _put(document, "Marbles", "new", value={
+             "Package": "frontend", "Parameters": {"Env": {"K": "{{ hex .Previous.Secrets.db.Public }}"}}})),
+        ("tree-in-one-step", "Who lowers the binding is judged by the higher one.",
+         lambda document: _put(document, "GitOps", "Binding", value="tree")),
+        ("threshold-and-use", "Lowering WeakenThreshold and using it in one step asks the old one.",
+         _weaken_and_use),
+    )  # fmt: skip
+    for name, why, edit in more:
+        yield _weak_case(name, why, stage, _after(stage, edit))
+
+
+def _weaken_and_use(document: Document) -> None:
+    document["GitOps"]["WeakenThreshold"] = 2
+    _debug(document)
+
+
+def _put(document: Document, *path: str, value: object) -> None:
+    for step in path[:-1]:
+        document = document[step]
+    document[path[-1]] = value
+
+
+def _weak_case(name: str, why: str, stage: Stage, manifest: bytes) -> Case:
+    return _case(
+        f"ratchet-{name}",
+        why,
+        _RATCHET,
+        stage=stage,
+        manifest=manifest,
+        evidence=_votes(manifest, "alice", "bob"),
+        change="weakening",
+        reasons=["weakening-not-approved"],
+        approvers=("alice", "bob"),
+    )
 
 
 def _quorum_cases() -> Iterator[Case]:
@@ -477,6 +576,24 @@ def _piece_cases() -> Iterator[Case]:
         ("no-line", "A signed tag that says nothing approves nothing.", scenario.tag("fine\n", key), "trailer-missing"),
         ("two-lines", "Squashed messages carry other people's lines.",
          scenario.tag(f"x\n\n{approval_line(Digest.of(raw), 'carol')}\n{line}\n", key), "trailer-ambiguous"),
+        ("folded-line", "An indented line is no statement, and a tag without one approves nothing.",
+         scenario.tag(f"x\n\n {line}\n", key), "trailer-missing"),
+        ("tab-after", "Byte for byte right, also at the end of the line.",
+         scenario.tag(f"x\n\n{line}\t\n", key), "trailer-missing"),
+        ("no-break-space", "A look-alike of the space is another byte.",
+         scenario.tag(f"x\n\n{line.replace(' by', chr(0xA0) + 'by')}\n", key), "trailer-missing"),
+        ("look-alike-word", "A Cyrillic letter makes another word.",
+         scenario.tag(f"x\n\n{line.replace('A', chr(0x410), 1)}\n", key), "trailer-missing"),
+        ("carriage-return", "A carriage return can overwrite what a terminal shows.",
+         scenario.tag(f"x\n\n{line}\r\n", key), "malformed-object"),
+        ("quoted-reply", "Somebody's line in a quotation is not the last paragraph.",
+         scenario.tag(f"x\n\n{line}\n\nas said above\n", key), "trailer-missing"),
+        ("in-the-tag-name", "A tag's name is no message.",
+         ObjectPiece(object=gitsmith.make_tag("1" * 40, line, "bob", "x\n", key)), "trailer-missing"),
+        ("key-proof-in-force", "A proof is never a vote.", scenario.prove("bob"), "duplicate-user"),
+        ("user-claimed", "A claim beside a signature changes nothing.",
+         DetachedPiece(signature=scenario.approve_detached(raw, "bob", version=2).signature, user="carol"),
+         "trailer-wrong-signer"),
         ("wrong-signer", "The line names the user whose key signed.",
          scenario.tag(f"x\n\n{approval_line(Digest.of(raw), 'carol')}\n", key), "trailer-wrong-signer"),
         ("wrong-digest", "The line names this manifest.", scenario.approve(b"{}", "bob"), "trailer-wrong-digest"),

@@ -22,7 +22,8 @@ from marbleops.approval.decision import (
     decision_from_json,
     decision_to_json,
 )
-from marbleops.approval.evidence import ObjectPiece
+from marbleops.approval.errors import EvidenceError
+from marbleops.approval.evidence import ObjectPiece, decode_evidence, piece_to_json
 from marbleops.approval.jsonread import JsonShapeError
 from marbleops.approval.reasons import Reason
 from marbleops.manifest.digest import Digest
@@ -385,6 +386,97 @@ def test_order_and_junk_do_not_matter(picks: list[int], random: Any) -> None:
     assert (first.outcome is Outcome.WOULD_APPLY) == (len(people) >= 2)
     junk = ask(TREE, TREE_RAW, *(POOL[pick] for pick in picks), ObjectPiece(object=b"more junk"))
     assert (junk.outcome, junk.approvals) == (first.outcome, first.approvals)
+
+
+@pytest.mark.parametrize("field", ["signature", "user"])
+def test_text_that_no_bytes_stand_for(field: str) -> None:
+    """A lone surrogate in a piece is one refused piece, never an exception."""
+    raw = after(STAGE)
+    good = scenario.approve_detached(raw, "bob", version=2)
+    broken = replace(good, signature="\ud800") if field == "signature" else replace(good, user="\ud800")
+    decision = ask(STAGE, raw, broken)
+    assert [piece.reason for piece in decision.pieces] == [Reason.MALFORMED_SIGNATURE]
+    with pytest.raises(EvidenceError):
+        decode_evidence([piece_to_json(broken)])
+
+
+def test_names_are_no_formats() -> None:
+    """A secret called like a directive of a format string is refused in words."""
+    raw = after(STAGE, writer_of("100%d {0} %s"))
+    decision = ask(STAGE, raw)
+    assert reasons(decision) == {Reason.MANIFEST_INVALID}
+    assert "100%d {0} %s" in decision.refusals[0].message
+
+
+def writer_of(secret: str) -> Callable[[dict[str, Any]], object]:
+    def edit(document: dict[str, Any]) -> None:
+        document["Secrets"][secret] = {"Type": "symmetric-key", "Size": 128}
+        document["Roles"]["w"] = {
+            "ResourceType": "Secrets",
+            "ResourceNames": [secret],
+            "Actions": ["WriteSecret", "ReadSecret"],
+        }
+
+    return edit
+
+
+def many_rights(document: dict[str, Any]) -> None:
+    names = [f"p{number}" for number in range(300)]
+    document["Packages"] |= {name: {} for name in names}
+    document["Roles"]["big"] = {
+        "ResourceType": "Packages",
+        "ResourceNames": names,
+        "Actions": ["UpdateSecurityVersion"],
+    }
+    document["Users"] |= {f"u{number}": {"Roles": ["big"]} for number in range(300)}
+
+
+def many_keys(document: dict[str, Any]) -> None:
+    document["Users"]["zed"] = {"SigningKeys": ["ssh-ed25519 AAAA"] * 2100}
+
+
+@pytest.mark.parametrize("edit", [many_rights, many_keys])
+def test_products_and_keys_are_bounded(edit: Callable[[dict[str, Any]], object]) -> None:
+    """What a short manifest multiplies out to, and what costs a computation each, has a bound."""
+    assert reasons(ask(STAGE, after(STAGE, edit))) == {Reason.TOO_LARGE}
+
+
+def repeated_roles(document: dict[str, Any]) -> None:
+    document["Roles"]["updater"]["Actions"] *= 4_000
+    document["Users"]["alice"]["Roles"] *= 4_000
+
+
+def repeated_tags(document: dict[str, Any]) -> None:
+    document["TLS"] = {"web": {"Incoming": [{"Port": "1"}] * 2_000}}
+    document["Marbles"]["frontend"]["TLS"] = ["web"] * 4_000
+
+
+def long_list(document: dict[str, Any]) -> None:
+    document["Packages"]["backend"]["AcceptedAdvisories"] = [f"a{number}" for number in range(4_000)]
+
+
+@pytest.mark.parametrize("edit", [repeated_roles, repeated_tags, long_list])
+def test_repetition_costs_nothing(edit: Callable[[dict[str, Any]], object]) -> None:
+    """Each of these once multiplied two long lists; now it would take minutes if it did again."""
+    assert ask(STAGE, after(STAGE, edit)).outcome is Outcome.REFUSED
+
+
+def test_long_names_fit_into_a_record() -> None:
+    """What weakens stands in the history for ever, whose readers take texts of bounded length only."""
+    name = "m" * 10_000
+
+    def edit(document: dict[str, Any]) -> None:
+        document["Secrets"][name] = {"Type": "plain", "UserDefined": True}
+
+    stage = Stage(document=STAGE.next())
+    edit(stage.document)
+    stage.document["GitOps"] |= {"Version": 1}
+    del stage.document["GitOps"]["Previous"]
+    del stage.document["GitOps"]["Deployment"]
+    raw = after(stage, lambda document: document["Secrets"][name].update(Shared=True))
+    decision = signed_by(stage, raw, "alice", "bob", "carol")
+    assert decision.outcome is Outcome.WOULD_APPLY
+    assert all(len(words) < 1000 for words in decision.weakens)
 
 
 def test_the_answer_survives_the_wire() -> None:

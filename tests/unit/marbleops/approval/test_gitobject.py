@@ -265,3 +265,11 @@ def test_a_tag_has_one_order_and_one_name(raw: bytes) -> None:
         parse_tag(raw)
 
     assert caught.value.reason is Reason.MALFORMED_OBJECT
+
+
+def test_headers_are_bounded() -> None:
+    """Thousands of headers would only cost time; the largest merges have about seventy."""
+    raw = b"tree " + b"1" * 40 + b"\n" + b"x y\n" * 1100 + b"\nmessage\n"
+    with pytest.raises(EvidenceError) as caught:
+        parse_object(raw)
+    assert caught.value.reason is Reason.TOO_LARGE

@@ -80,6 +80,14 @@ RECOVERY = both(
 )
 TAGGED = both(WEB, put("TLS", "web", value=TAG), put("Marbles", "frontend", "TLS", value=["web"]))
 
+DIALS = both(
+    put("TLS", "out", value={"Outgoing": [{"Addr": "db", "Port": "5432"}]}),
+    put("Marbles", "frontend", "TLS", value=["out"]),
+)
+READS_PUBLIC_PART = both(
+    WEB, put("Marbles", "frontend", "Parameters", value={"Files": {"/pub": "{{ raw .Secrets.web }}"}})
+)
+
 WEAKENING: dict[str, tuple[Edit, Edit | None]] = {
     "debug": (put("Packages", "backend", "Debug", value=True), None),
     "tcb-wider": (
@@ -174,6 +182,24 @@ WEAKENING: dict[str, tuple[Edit, Edit | None]] = {
     "client-auth-off-by-tagging": (
         put("Marbles", "backend", "TLS", value=["open"]),
         both(WEB, put("TLS", "open", value=OPEN_TAG), put("Marbles", "frontend", "TLS", value=["open"])),
+    ),
+    "tag-taken-off-a-marble": (drop("Marbles", "frontend", "TLS"), TAGGED),
+    "tag-exchanged": (
+        both(
+            put("TLS", "other", value={"Incoming": [{"Port": "9"}]}),
+            put("Marbles", "frontend", "TLS", value=["other"]),
+        ),
+        TAGGED,
+    ),
+    "tag-gone-everywhere": (both(drop("TLS"), drop("Marbles", "frontend", "TLS")), TAGGED),
+    "dialled-in-the-clear": (drop("Marbles", "frontend", "TLS"), DIALS),
+    "private-part-beside-the-public": (
+        put("Marbles", "frontend", "Parameters", "Files", "/key", value="{{ pem .Secrets.web.Private }}"),
+        READS_PUBLIC_PART,
+    ),
+    "private-part-of-an-upload": (
+        put("Marbles", "frontend", "Parameters", "Files", "/key", value="{{ hex .Secrets.upload.Private }}"),
+        put("Marbles", "frontend", "Parameters", value={"Files": {"/a": "{{ hex .Secrets.upload }}"}}),
     ),
     "incoming-entry-gone": (put("TLS", "web", "Incoming", value=[]), TAGGED),
     "infrastructure": (put("Infrastructures", "Azure", value={"QESVN": 2}), None),
@@ -277,6 +303,29 @@ FULL: dict[str, tuple[Edit, Edit | None]] = {
         put("Marbles", "backend", "Parameters", "Files", value={"/k": "{{ raw .Secrets.db }}"}),
         None,
     ),
+    "public-part-beside-the-private": (
+        put("Marbles", "frontend", "Parameters", "Files", "/pub", value="{{ pem .Secrets.web.Cert }}"),
+        both(
+            WEB,
+            put(
+                "Marbles", "frontend", "Parameters", value={"Files": {"/k": "{{ pem .Secrets.web.Private }}"}}
+            ),
+        ),
+    ),
+    "another-spelling-of-a-key": (
+        put("Marbles", "backend", "Parameters", "Files", value={"/k": "{{ raw .Secrets.db.Private }}"}),
+        None,
+    ),
+    "tag-renamed": (
+        both(
+            drop("TLS", "web"),
+            put("TLS", "renamed", value=TAG),
+            put("Marbles", "frontend", "TLS", value=["renamed"]),
+        ),
+        TAGGED,
+    ),
+    "tag-of-nobody-removed": (drop("TLS", "idle"), put("TLS", "idle", value=TAG)),
+    "schema-reference": (put("$schema", value="x"), None),
     "reads-a-new-secret": (
         both(
             put("Secrets", "fresh", value={"Type": "symmetric-key", "Size": 128, "Shared": True}),
@@ -378,6 +427,13 @@ def test_package_bump_within_what_was_attested() -> None:
     assert (found.change_class, found.raised) == (ChangeClass.PACKAGE_BUMP, ("backend",))
     found = change(bump, attested=6)
     assert (found.change_class, found.raised, found.beyond) == (ChangeClass.FULL, (), ("backend",))
+
+
+def test_nothing_hides_beside_a_package_bump() -> None:
+    """One releaser slips nothing in, not even text that means nothing."""
+    bump = put("Packages", "backend", "SecurityVersion", value=7)
+    found = change(both(bump, put("$schema", value="anything")), attested=7)
+    assert found.change_class is ChangeClass.FULL
 
 
 def test_a_permission_to_decrease_lapses_silently() -> None:

@@ -280,3 +280,22 @@ def test_hints_do_not_cost_more_than_refusing() -> None:
     few = made | {"Packages": {"package": {"Debug": True}}, "Marbles": {"m": {"Package": "packege"}}}
     with pytest.raises(ManifestError, match="did you mean 'package'"):
         load(json.dumps(few).encode(), strictness=Strictness.MARBLERUN)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("SignerID", "ab" * 31), ("SignerID", "zz" * 32), ("ProductID", 65_536), ("SecurityVersion", 65_536)],
+)
+def test_identities_that_no_quote_can_show(signed: Document, field: str, value: object) -> None:
+    """Floors and history keep identities for ever, so with GitOps they have the form of a quote's."""
+    signed["Packages"]["backend"][field] = value
+    assert f"Packages.backend.{field}" in told(signed)
+
+
+@pytest.mark.parametrize("name", ["100%d", "{0}", "%(x)s"])
+def test_a_name_is_no_format(plain: Document, name: str) -> None:
+    """A name that looks like a directive of a format is told as it is."""
+    plain["Secrets"] = {name: {"Type": "symmetric-key", "Size": 128}}
+    plain["Roles"] = {"w": {"ResourceType": "Secrets", "ResourceNames": [name], "Actions": ["WriteSecret"]}}
+    words = f"role w grants WriteSecret on secret {name}, which is not user-defined"
+    assert told(plain)["Roles.w.ResourceNames[0]"] == words
