@@ -23,15 +23,17 @@ from marbleops.attestation.appraisal import ReferenceValues, appraise
 from marbleops.attestation.binding import marble_report_data
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from coordinator.domain.pki import Random
     from coordinator.domain.state import Enforcement, Ledger, State
     from marbleops.attestation.verdict import Verdict
-    from marbleops.manifest.model import Marble, Package
+    from marbleops.manifest.model import File, Marble, Package
 
 MAX_MARBLE_TYPE_CHARS = 1024
+MAX_PARAMETERS_BYTES = 4 * 1024 * 1024 - 64 * 1024
+"""Names and contents together: what a gRPC client takes as one message, less what the encoding adds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +125,8 @@ def parameters(
     """Issue the marble's certificate and render its files, environment and arguments.
 
     Raises:
-        ActivationFailedError: the CSR is unusable, or a template cannot be rendered.
+        ActivationFailedError: the CSR is unusable, a template cannot be rendered, or the result is too large
+        for an answer; the activation is not counted then.
     """
     enforcement = state.enforcement
     assert enforcement is not None
@@ -139,11 +142,30 @@ def parameters(
     current, previous = _secrets(enforcement, admission)
     resolve = rendering.resolver(credentials, current=current, previous=previous)
     given = admission.marble.parameters
-    files = {name: rendering.render_file(name, file, resolve) for name, file in sorted(given.files.items())}
-    env = {name: rendering.render_env(name, file, resolve) for name, file in sorted(given.env.items())}
+    room = MAX_PARAMETERS_BYTES - sum(len(argument.encode()) for argument in given.argv)
+    files, room = _render_all(given.files, rendering.render_file, resolve, room)
+    env, _ = _render_all(given.env, rendering.render_env, resolve, room)
     return RenderedParameters(
         files=files, env={**env, **rendering.reserved_env(credentials)}, argv=given.argv
     )
+
+
+def _render_all(
+    entries: Mapping[str, File],
+    render: Callable[[str, File, rendering.Resolve], bytes],
+    resolve: rendering.Resolve,
+    room: int,
+) -> tuple[dict[str, bytes], int]:
+    """Render *entries* within *room* bytes; return them and the room that is left."""
+    rendered = {}
+    for name, file in sorted(entries.items()):
+        rendered[name] = render(name, file, resolve)
+        room -= len(name.encode()) + len(rendered[name])
+        if room < 0:
+            raise ActivationFailedError(
+                f"customizing marble parameters: they have more than {MAX_PARAMETERS_BYTES} bytes together"
+            )
+    return rendered, room
 
 
 def parse_uuid(text: str) -> str:

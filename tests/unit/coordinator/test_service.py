@@ -14,6 +14,7 @@ from coordinator.domain.phase import Phase
 from coordinator.domain.state import Source, State
 from coordinator.domain.update import Making, manifest_set
 from coordinator.errors import (
+    ActivationFailedError,
     ConflictError,
     ForbiddenError,
     ForeignSealError,
@@ -289,6 +290,19 @@ def test_activation_is_counted_exactly() -> None:
     for one in (reopened, world.open()):
         with pytest.raises(MarbleRefusedError, match=r"reached max activations count \(2\)"):
             one.activate(activation(csr=make_csr()), marble_quote())
+
+
+def test_parameters_too_large_for_an_answer_cost_no_activation() -> None:
+    """What no marble could receive is refused before it is counted."""
+
+    def change(made: dict[str, Any]) -> None:
+        made["Secrets"]["big"] = {"Type": "symmetric-key", "Size": 65_280, "Shared": True}
+        made["Marbles"]["backend"]["Parameters"]["Files"]["/large"] = "{{ hex .Secrets.big }}" * 300
+
+    service, _ = SmallWorld().enforce_genesis(shop.manifest(change=change))
+    with pytest.raises(ActivationFailedError, match="more than 4128768 bytes together"):
+        service.activate(activation(csr=make_csr()), marble_quote())
+    assert dict(service.snapshot().ledger.activations) == {}
 
 
 def test_a_stale_decision_conflicts() -> None:
