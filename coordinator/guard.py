@@ -129,6 +129,7 @@ def load(fresh: State, sealed: Callable[[SealPolicy], Store]) -> Guard:
     store = sealed(SealPolicy.PRODUCT)
     encoded = store.get(POINTER)
     if encoded is None:
+        _check_nothing_enforced(store)
         return Guard(fresh, None, sealed)
 
     def fetch(shelf: Shelf, digest: Digest) -> bytes:
@@ -139,6 +140,13 @@ def load(fresh: State, sealed: Callable[[SealPolicy], Store]) -> Guard:
 
     pointer: Pointer = history.decode_pointer(encoded)
     return Guard(history.replay(fresh, pointer, fetch), encoded, sealed)
+
+
+def _check_nothing_enforced(store: Store) -> None:
+    """Without a pointer only a first transition that never became current may be there, from a crash."""
+    for name in store.list(f"{history.Shelf.RECORD}/"):
+        if history.follows_another(store.get(name) or b""):
+            raise CorruptStateError("the state pointer is missing, but the history it led to is not")
 
 
 def seal_policy(manifest: Manifest) -> SealPolicy:

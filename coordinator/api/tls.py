@@ -43,8 +43,9 @@ class TlsLimits:
     """Without a byte in either direction; a peer that does not read our answer is idle."""
     linger_seconds: float = 2.0
     """After our close_notify: closing at once would answer unread bytes with RST and lose our last words."""
-    connections: int = 512
-    """Accepted at one time (45 kB each when idle); further ones wait in the kernel's queue."""
+    connections: int = 480
+    """Accepted at one time (45 kB each when idle); further ones wait in the kernel's queue. Two listeners and
+    the rest of the process stay below the usual 1024 descriptors, so that strangers leave none wanting."""
     write_high: int = 256 * 1024
     """Buffered ciphertext from which the inner protocol is asked to pause."""
     write_max: int = 16 * 1024 * 1024

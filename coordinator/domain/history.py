@@ -190,6 +190,18 @@ def decode_pointer(encoded: bytes) -> Pointer:
         raise CorruptStateError("the state pointer cannot be read") from error
 
 
+def follows_another(encoded_record: bytes) -> bool:
+    """Say whether a record is a later one of its history.
+
+    Raises:
+        CorruptStateError: it is no record.
+    """
+    try:
+        return decode_record(encoded_record).previous is not None
+    except ChainError as error:
+        raise CorruptStateError(f"a record cannot be read: {error}") from error
+
+
 def _walk(head: Head, fetch: Callable[[Shelf, Digest], bytes]) -> tuple[bytes, ...]:
     """Fetch the records from *head* back to the first; each is named by the one after it."""
     encoded_records: list[bytes] = []

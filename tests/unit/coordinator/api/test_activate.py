@@ -108,3 +108,26 @@ def test_a_reset_call_leaves_the_queue() -> None:
     with ThreadPoolExecutor(1) as executor:
         asyncio.run(scenario(executor))
     assert len(ran) == 1
+
+
+def test_deciding_takes_one_thread() -> None:
+    """However many manifests wait for a decision, the other threads are free for marbles and readers."""
+    release = threading.Event()
+    running: list[int] = []
+
+    async def scenario(executor: ThreadPoolExecutor) -> None:
+        caller = Caller(SmallWorld().open(), executor)
+
+        def work() -> None:
+            running.append(len(running))
+            release.wait(5)
+
+        decisions = [asyncio.ensure_future(caller.decide(work)) for _ in range(6)]
+        assert await asyncio.wait_for(caller.run(lambda: "free"), 5) == "free"
+        assert len(running) <= 1
+        release.set()
+        await asyncio.gather(*decisions)
+
+    with ThreadPoolExecutor(2) as executor:
+        asyncio.run(scenario(executor))
+    assert len(running) == 6

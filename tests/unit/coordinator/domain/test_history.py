@@ -73,6 +73,18 @@ def _unreadable(_: bytes) -> None:
     raise CorruptStateError("no")
 
 
+def test_a_missing_pointer_is_no_fresh_start() -> None:
+    """A history without its pointer is a loss to tell, not an empty store; an unfinished genesis is none."""
+    world, _ = _two_versions()
+    del world.store._values[POINTER]  # type: ignore[attr-defined]
+    with pytest.raises(CorruptStateError, match="pointer is missing"):
+        world.load()
+    world = SmallWorld()
+    world.enforce_genesis()
+    del world.store._values[POINTER]  # type: ignore[attr-defined]
+    assert world.load().current.enforcement is None
+
+
 @pytest.mark.parametrize("shelf", ["record", "effects", "manifest"])
 def test_a_missing_blob_is_named(shelf: str) -> None:
     """Any blob that is gone stops the start, and the reason names it."""
