@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import json
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from conformance import gitsmith
@@ -90,6 +91,12 @@ def raw(document: Document) -> bytes:
     return json.dumps(document, indent=1).encode() + b"\n"
 
 
+@lru_cache(maxsize=256)
+def _load(encoded: bytes) -> Manifest:
+    # Most cases start from the same few manifests, and a schema check costs milliseconds.
+    return load(encoded, strictness=Strictness.STRICT)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stage:
     """A deployment in which *document* is enforced."""
@@ -108,7 +115,7 @@ class Stage:
     @property
     def manifest(self) -> Manifest:
         """The enforced manifest."""
-        return load(self.raw, strictness=Strictness.STRICT)
+        return _load(self.raw)
 
     @property
     def deployment(self) -> Digest:
