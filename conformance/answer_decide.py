@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from marbleops.approval.decide import decide
@@ -15,6 +16,8 @@ from marbleops.manifest.parse import Strictness, load
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from marbleops.manifest.model import Manifest
 
 
 def answer(question: Mapping[str, Any]) -> dict[str, Any]:
@@ -30,11 +33,16 @@ def answer(question: Mapping[str, Any]) -> dict[str, Any]:
     return _answer(decision.refusals, decision)
 
 
+@lru_cache(maxsize=8)
+def _load(raw: bytes) -> Manifest:
+    return load(raw, strictness=Strictness.STRICT)
+
+
 def _enforced(given: Mapping[str, Any] | None) -> Enforced | None:
     if given is None:
         return None
     return Enforced(
-        manifest=load(given["manifest"].encode(), strictness=Strictness.STRICT),
+        manifest=_load(given["manifest"].encode()),
         deployment=Digest.parse(given["deployment"]),
         floors=floors_from_json(given["floors"]),
         attested=attested_from_json(given["attested"]),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -51,6 +52,7 @@ class PublicKey:
     is_security_key: bool
 
 
+@lru_cache(maxsize=256)
 def parse_public_key(text: str) -> PublicKey:
     """Parse one line of an OpenSSH public key file.
 

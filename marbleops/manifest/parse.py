@@ -195,7 +195,7 @@ def _clean(value: Any, path: JsonPath, issues: Issues, *, strict: bool) -> Any:
 
 def _clean_text(text: str, path: JsonPath, issues: Issues, *, strict: bool) -> str:
     """Go reads a lone surrogate as U+FFFD (marblerun-core 0.1); strictly it is no text at all."""
-    if not any("\ud800" <= character <= "\udfff" for character in text):
+    if text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text):
         return text
     if strict:
         issues.malformed(path, "a lone surrogate is not text")

@@ -38,7 +38,9 @@ class Validator:
     def __init__(self, schema: Mapping[str, Any]) -> None:
         checker = Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer)
         extend: Any = validators.extend  # its stub has no types
-        self._inner = extend(Draft202012Validator, {"pattern": _pattern}, type_checker=checker)(schema)
+        self._inner = extend(Draft202012Validator, {"pattern": _pattern}, type_checker=checker)(
+            _inlined(schema, schema)
+        )
 
     def violations(self, document: Any) -> Iterator[Violation]:
         """Yield every violation, in the order of the schema and the document."""
@@ -77,6 +79,19 @@ def resolve(schema: Mapping[str, Any]) -> Mapping[str, Any]:
         return schema
     definition: Mapping[str, Any] = load_schema(MANIFEST_SCHEMA)["$defs"][reference.removeprefix("#/$defs/")]
     return definition
+
+
+def _inlined(part: Any, root: Mapping[str, Any]) -> Any:
+    """Put definitions where they are referred to: none refers to itself, and following them is slow."""
+    if isinstance(part, list):
+        return [_inlined(item, root) for item in part]
+    if not isinstance(part, dict):
+        return part
+    reference = part.get("$ref")
+    if isinstance(reference, str):
+        definition = root["$defs"][reference.removeprefix("#/$defs/")]
+        part = {name: value for name, value in part.items() if name != "$ref"} | definition
+    return {name: _inlined(value, root) for name, value in part.items() if name != "$defs"}
 
 
 def _is_integer(_checker: Any, instance: Any) -> bool:

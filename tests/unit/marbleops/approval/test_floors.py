@@ -131,7 +131,7 @@ def test_attested_versions_are_forgotten_with_their_identity() -> None:
     assert carry_attested(attested, None, OLD) == {}
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["backend", "frontend", "x"]), st.integers(0, 9)), max_size=6))
 def test_floors_never_fall_without_a_declaration(steps: list[tuple[str, int]]) -> None:
     """Whatever is enforced in whatever order, no floor falls."""

@@ -84,7 +84,7 @@ def test_an_old_tag_without_tagger_parses() -> None:
     assert parse_tag(raw).tagger is None
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(author=NAMES, committer=NAMES, message=MESSAGES, parents=st.integers(0, 9), signed=st.booleans())
 def test_commits_round_trip(author: str, committer: str, message: str, parents: int, *, signed: bool) -> None:
     """Whatever a message says, it comes back unchanged and never leaks into the headers."""
@@ -100,7 +100,7 @@ def test_commits_round_trip(author: str, committer: str, message: str, parents: 
     assert (commit.armor is not None) is signed
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(name=NAMES, message=MESSAGES.filter(lambda text: "-----BEGIN" not in text), signed=st.booleans())
 def test_tags_round_trip(name: str, message: str, *, signed: bool) -> None:
     whole = message if message.endswith("\n") or not signed else message + "\n"
@@ -113,7 +113,7 @@ def test_tags_round_trip(name: str, message: str, *, signed: bool) -> None:
     assert (tag.armor is not None) is signed
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(raw=st.binary(max_size=300), at=st.integers(0, 900))
 def test_any_bytes_are_parsed_or_refused(raw: bytes, at: int) -> None:
     """Hostile bytes end in an EvidenceError and in no other exception."""

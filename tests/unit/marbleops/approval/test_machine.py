@@ -166,5 +166,5 @@ class Deployment(RuleBasedStateMachine):
         )
 
 
-Deployment.TestCase.settings = settings(max_examples=8, stateful_step_count=8, deadline=None)
+Deployment.TestCase.settings = settings(max_examples=6, stateful_step_count=8, deadline=None)
 TestDeployment = Deployment.TestCase

@@ -172,7 +172,7 @@ def test_words_count_quorum_seats() -> None:
 _ROLES = st.sampled_from(["r", "s", "t"])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.dictionaries(_ROLES, st.integers(1, 3)),
     st.dictionaries(st.sampled_from("abcdef"), st.frozensets(_ROLES)),

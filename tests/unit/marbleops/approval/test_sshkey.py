@@ -168,7 +168,7 @@ def test_the_application_is_part_of_a_security_key() -> None:
     assert reason_of(nameless) is Reason.MANIFEST_INVALID
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(text=st.text(max_size=60), tail=st.binary(max_size=40), kind=st.sampled_from(sorted(ALGORITHMS)))
 def test_any_text_is_parsed_or_refused(text: str, tail: bytes, kind: str) -> None:
     for attempt in (text, f"{kind} {text}", line(kind, tail), line(kind, smith.string(tail))):

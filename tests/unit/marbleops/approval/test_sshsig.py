@@ -65,7 +65,7 @@ def test_another_key_of_the_same_kind_is_not_this_key(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", smith.KINDS)
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(data=st.data())
 def test_no_changed_bit_verifies(kind: str, data: st.DataObject) -> None:
     """Flipping any single bit of the blob gives another answer than 'good'."""
@@ -214,7 +214,7 @@ def test_other_formats_are_unsupported(label: str) -> None:
     assert reason_of(armor) is Reason.UNSUPPORTED_KEY_TYPE
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(blob=st.binary(max_size=200))
 def test_any_blob_is_parsed_or_refused(blob: bytes) -> None:
     for attempt in (blob, b"SSHSIG\0\0\0\1" + blob, smith.join_sshsig(ALICE.blob, blob)):
@@ -222,14 +222,14 @@ def test_any_blob_is_parsed_or_refused(blob: bytes) -> None:
             check(smith.wrap(attempt))
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(text=st.text(max_size=100))
 def test_any_text_is_parsed_or_refused(text: str) -> None:
     with pytest.raises(EvidenceError):
         check(text)
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(blob=st.binary(min_size=1, max_size=300))
 def test_the_armor_round_trips(blob: bytes) -> None:
     assert decode_ssh_armor(smith.wrap(blob)) == blob

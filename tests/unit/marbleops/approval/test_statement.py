@@ -40,7 +40,7 @@ def reason_of(message: str) -> Reason:
     return caught.value.reason
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(before=PROSE, user=USERS, blank=st.integers(0, 3), raw=st.binary())
 def test_an_approval_round_trips(before: str, user: str, blank: int, raw: bytes) -> None:
     """Whatever stands in the paragraphs before, the line in the last one is read."""
@@ -50,7 +50,7 @@ def test_an_approval_round_trips(before: str, user: str, blank: int, raw: bytes)
     assert read_approval(message) == Approval(digest=digest, user=user)
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(message=st.text(max_size=200))
 def test_any_message_is_read_or_refused(message: str) -> None:
     for text in (message, f"{message}\n{LINE}", f"{LINE}\n{message}", f"{LINE}{message}"):

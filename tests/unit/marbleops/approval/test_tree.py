@@ -26,7 +26,7 @@ def reason_of(raw: bytes) -> Reason:
     return caught.value.reason
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(entries=st.dictionaries(NAMES, MODES, max_size=12))
 def test_trees_round_trip(entries: dict[str, str]) -> None:
     """Every set of entries that git can store comes back, in git's order."""
@@ -39,7 +39,7 @@ def test_trees_round_trip(entries: dict[str, str]) -> None:
     }
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(raw=st.binary(max_size=120))
 def test_any_bytes_are_parsed_or_refused(raw: bytes) -> None:
     for attempt in (raw, b"100644 a\0" + raw, b"100644 a\0" + RAW_ID + raw):

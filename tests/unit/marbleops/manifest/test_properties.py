@@ -22,7 +22,7 @@ _NAMES = sorted(
     {name for part in (_SCHEMA, *_SCHEMA["$defs"].values()) for name in part.get("properties", {})}
     | {"gitops", "signingkeys", "PACKAGES", "x"}
 )
-_MODEST = settings(max_examples=40, deadline=None)
+_MODEST = settings(max_examples=20, deadline=None)
 
 scalars = (
     st.none()
