@@ -35,6 +35,7 @@ from coordinator.errors import (
     ForeignSealError,
     ManifestRefusedError,
     SealError,
+    WrongPhaseError,
 )
 from coordinator.guard import Guard, load
 from coordinator.ports import SealPolicy
@@ -178,6 +179,10 @@ def _start_service(
     )
     service = Service(guard, ports, options)
     if settings.startup_manifest is not None:
+        if (
+            service.status().phase is not Phase.ACCEPTING_MANIFEST
+        ):  # fatal as in MarbleRun (A28), but in words
+            raise WrongPhaseError("EDG_STARTUP_MANIFEST is set, but there is saved state already: unset it")
         service.set_manifest(_read_startup_manifest(settings.startup_manifest))
     return service
 

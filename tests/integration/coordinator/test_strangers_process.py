@@ -92,6 +92,23 @@ def test_a_link_in_place_of_the_ready_file(coordinator: CoordinatorProcess, tmp_
     assert victim.read_text() == "mine"
 
 
+def test_start_up_manifests_are_no_side_door(coordinator: CoordinatorProcess, tmp_path: Path) -> None:
+    """One with GitOps, however it is spelled, stops the start; a plain one is set once and says so later."""
+    file = tmp_path / "manifest.json"
+    coordinator.environ["EDG_STARTUP_MANIFEST"] = str(file)
+    for raw in (shop.manifest(), shop.manifest().replace(b'"GitOps"', b'"gITOPS"')):
+        file.write_bytes(raw)
+        assert coordinator.launch().wait(timeout=20) == 1
+    assert "gitops/update with signed approvals" in coordinator.log
+    assert "did you mean 'GitOps'?" in coordinator.log
+    file.write_bytes(shop.plain_manifest())
+    coordinator.start()
+    assert coordinator.get("status").data["code"] == 3
+    coordinator.kill()
+    assert coordinator.launch().wait(timeout=20) == 1
+    assert "EDG_STARTUP_MANIFEST is set, but there is saved state already" in coordinator.log
+
+
 def _genesis(coordinator: CoordinatorProcess) -> bytes:
     coordinator.start()
     first = shop.manifest()
