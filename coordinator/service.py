@@ -6,6 +6,7 @@ translate. Whether a signed change may happen is ``approval.decide``'s word alon
 
 from __future__ import annotations
 
+import itertools
 import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
     from marbleops.attestation.verdict import Verdict
 
 HISTORY_PAGE = 100
+HISTORY_PAGE_BYTES = 4 * 1024 * 1024
+"""A page ends here too, with at least one record: the TLS edge drops whom it cannot hand 16 MiB to."""
 _ACTIVATION_ATTEMPTS = 16
 """An update between admission and commit makes a marble's turn start over; so many in a row do not come."""
 
@@ -241,7 +244,7 @@ class Service:
         enforcement = state.enforcement
         assert enforcement is not None
         assert enforcement.deployment is not None
-        records = enforcement.records[start : start + HISTORY_PAGE]
+        records = _page(enforcement.records[start : start + HISTORY_PAGE])
         end = start + len(records)
         head = enforcement.head
         message = head_message(deployment=enforcement.deployment, position=head.position, head=head.hash)
@@ -337,6 +340,11 @@ _RECOVERY_WORDS = (
     "the saved state was sealed by another enclave identity; recovery is not supported yet "
     "(EDG_COORDINATOR_ALLOW_RESET=1 sets the old state aside and starts fresh)"
 )
+
+
+def _page(records: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    sizes = itertools.accumulate(len(record) for record in records)
+    return records[: max(1, sum(size <= HISTORY_PAGE_BYTES for size in sizes))]
 
 
 def _check_gitops_open(state: State) -> None:

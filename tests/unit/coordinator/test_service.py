@@ -178,6 +178,9 @@ def test_history_is_paged(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [len(page.records) for page in pages] == [2, 2, 0]
     assert [page.following for page in pages] == [2, None, None]
     assert len(verify_chain(pages[0].records + pages[1].records)) == 4
+    monkeypatch.setattr("coordinator.service.HISTORY_PAGE_BYTES", len(pages[0].records[0]))
+    assert service.history(0).records == pages[0].records[:1]
+    assert (service.history(1).following, len(service.history(1).records)) == (2, 1)
 
 
 def test_restart_gives_the_same_state() -> None:

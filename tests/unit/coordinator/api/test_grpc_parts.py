@@ -5,12 +5,13 @@ from __future__ import annotations
 from urllib.parse import unquote_to_bytes
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coordinator.api.grpc import FrameBudget, GrpcError, parse_timeout, percent_encode
 
 
+@settings(max_examples=40)
 @given(st.text(max_size=200))
 def test_messages_survive_percent_encoding(message: str) -> None:
     """Whatever the text, the header is printable ASCII and decodes to the text."""
@@ -35,6 +36,7 @@ def test_malformed_timeouts(text: str) -> None:
         parse_timeout(text)
 
 
+@settings(max_examples=40)
 @given(st.lists(st.binary(max_size=40), max_size=8), st.integers(1, 30))
 def test_frames_are_counted_however_they_are_cut(payloads: list[bytes], cut: int) -> None:
     """The budget allows exactly its number of frames, in whatever pieces the bytes arrive."""

@@ -75,7 +75,7 @@ def test_too_long() -> None:
 
 
 @given(st.binary(max_size=300) | st.text(max_size=300))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_arbitrary_input(raw: bytes | str) -> None:
     """Arbitrary input raises the parser's own error."""
     with contextlib.suppress(CollateralError):

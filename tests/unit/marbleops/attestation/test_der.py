@@ -78,7 +78,7 @@ def test_a_missing_or_doubled_member_is_refused() -> None:
 
 
 @given(offset=st.integers(0, len(EXTENSION) - 1), value=st.integers(0, 255))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 def test_mutated_extensions(offset: int, value: int) -> None:
     """A mutated extension parses or raises the reader's own error."""
     with contextlib.suppress(der.DerError):

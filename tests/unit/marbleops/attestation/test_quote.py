@@ -53,7 +53,7 @@ def test_unused_bytes_inside_are_refused() -> None:
 
 
 @given(st.binary(max_size=2000))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_arbitrary_bytes(raw: bytes) -> None:
     """Arbitrary bytes raise the parser's own error and nothing else."""
     with pytest.raises(RejectedError):
@@ -61,7 +61,7 @@ def test_arbitrary_bytes(raw: bytes) -> None:
 
 
 @given(offset=st.integers(0, len(QUOTE) - 1), patch=st.binary(min_size=1, max_size=8), wrapped=st.booleans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 def test_mutations(offset: int, patch: bytes, wrapped: bool) -> None:
     """A mutated quote parses or raises the parser's own error."""
     evidence = smith.oe_report(QUOTE) if wrapped else QUOTE
