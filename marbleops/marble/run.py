@@ -133,6 +133,8 @@ def _become(program: Program) -> int:
         os.execvpe(program.argv[0], program.argv, program.env)  # noqa: S606  the manifest's program, no shell
     except OSError as error:
         return _say(f"{program.argv[0]} cannot be started: {error.strerror}", CANNOT_START)
+    except ValueError:  # empty, or not in this system's encoding; the text would quote an argument
+        return _say("the command cannot be given to this system", CANNOT_START)
 
 
 def _say(words: str, code: int) -> int:

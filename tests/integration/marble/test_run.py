@@ -180,6 +180,14 @@ def test_a_marble_cannot_stand_in_for_its_coordinator(mesh: Mesh, tmp_path: Path
     assert not (tmp_path / "secret").exists()
 
 
+@pytest.mark.parametrize("first", ["", "/no/such/program", "."])
+def test_a_program_that_cannot_be_started(marble_port: MarblePort, tmp_path: Path, first: str) -> None:
+    """An Argv that starts nothing ends with a sentence and 126, not with a traceback."""
+    marble_port.argv = [first, "argument"]
+    done = run(marble_port.port, tmp_path, "--", "/bin/true")
+    assert (done.returncode, "cannot be" in done.stderr, "Traceback" in done.stderr) == (126, True, False)
+
+
 def test_ttls_is_refused(marble_port: MarblePort, tmp_path: Path) -> None:
     """A manifest with TLS tags is refused, rather than running the marble without them."""
     marble_port.env = {"MARBLE_TTLS_CONFIG": b"{}"}
