@@ -442,22 +442,22 @@ def test_products_and_keys_are_bounded(edit: Callable[[dict[str, Any]], object])
 
 
 def repeated_roles(document: dict[str, Any]) -> None:
-    document["Roles"]["updater"]["Actions"] *= 4_000
-    document["Users"]["alice"]["Roles"] *= 4_000
+    document["Roles"]["updater"]["Actions"] *= 2_000
+    document["Users"]["alice"]["Roles"] *= 2_000
 
 
 def repeated_tags(document: dict[str, Any]) -> None:
     document["TLS"] = {"web": {"Incoming": [{"Port": "1"}] * 2_000}}
-    document["Marbles"]["frontend"]["TLS"] = ["web"] * 4_000
+    document["Marbles"]["frontend"]["TLS"] = ["web"] * 2_000
 
 
 def long_list(document: dict[str, Any]) -> None:
-    document["Packages"]["backend"]["AcceptedAdvisories"] = [f"a{number}" for number in range(4_000)]
+    document["Packages"]["backend"]["AcceptedAdvisories"] = [f"a{number}" for number in range(2_000)]
 
 
 @pytest.mark.parametrize("edit", [repeated_roles, repeated_tags, long_list])
 def test_repetition_costs_nothing(edit: Callable[[dict[str, Any]], object]) -> None:
-    """Each of these once multiplied two long lists; now it would take minutes if it did again."""
+    """Each of these once multiplied two long lists; the products stay linear."""
     assert ask(STAGE, after(STAGE, edit)).outcome is Outcome.REFUSED
 
 
