@@ -49,6 +49,11 @@ class Guard:
             raise StoreError("an earlier write ended in doubt; the Coordinator must be restarted")
         return self._state
 
+    @property
+    def in_doubt(self) -> bool:
+        """Whether a write ended so that nobody can say what is durable: the process must end."""
+        return self._failed
+
     def commit(self, old: State, transition: Transition) -> State:
         """Make *transition*, which was decided on *old*, durable and current.
 

@@ -1,11 +1,13 @@
 """The composition root: settings to adapters to service to the two servers, and an orderly end.
 
-Exit codes: 0 after a signal, 1 when the state, the platform or a port forbids to start, 2 for wrong settings.
+Exit codes: 0 after a signal, 1 when the state, the platform or a port forbids to start or a write ended in
+doubt, 2 for wrong settings.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -50,6 +52,9 @@ if TYPE_CHECKING:
 
     from coordinator.api.tls import TlsServer
 
+DOUBT_SECONDS = 0.5
+"""Between two looks whether a write ended in doubt."""
+
 EXECUTOR_THREADS = 3
 """Few, since an enclave reserves each: one decision at a time, and room for marbles and readers beside it."""
 
@@ -88,7 +93,7 @@ def main(environ: Mapping[str, str]) -> int:
         world = _open_world(settings)
         store, guard = _open_state(settings, world)
         try:
-            asyncio.run(_run(settings, _start_service(settings, world, store, guard, warnings)))
+            asyncio.run(_run(settings, _start_service(settings, world, store, guard, warnings), guard))
         finally:
             store.close()
     except (CoordinatorError, PlatformError) as error:
@@ -96,6 +101,11 @@ def main(environ: Mapping[str, str]) -> int:
         return 1
     except OSError as error:
         _log.error("cannot_start", reason=f"{error.strerror}: {error.filename or 'a port'}")
+        return 1
+    if guard.in_doubt:
+        _log.error(
+            "stopped", reason="a write ended in doubt; start again: the next process looks what is durable"
+        )
         return 1
     _log.info("stopped")
     return 0
@@ -195,8 +205,8 @@ def _read_startup_manifest(path: Path) -> bytes:
         raise ManifestRefusedError("EDG_STARTUP_MANIFEST names a file that cannot be read") from error
 
 
-async def _run(settings: Settings, service: Service) -> None:
-    """Serve both ports until SIGTERM or SIGINT."""
+async def _run(settings: Settings, service: Service, guard: Guard) -> None:
+    """Serve both ports until SIGTERM or SIGINT, or until the state is in doubt."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -214,6 +224,15 @@ async def _run(settings: Settings, service: Service) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(_until(stop, rest), name="rest")
             group.create_task(_until(stop, mesh), name="mesh")
+            group.create_task(end_in_doubt(stop, guard), name="doubt")
+
+
+async def end_in_doubt(stop: asyncio.Event, guard: Guard) -> None:
+    """End a process that cannot say what is durable: whoever supervises it starts one that looks."""
+    while not stop.is_set() and not guard.in_doubt:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), DOUBT_SECONDS)
+    stop.set()
 
 
 async def _until(stop: asyncio.Event, server: TlsServer) -> None:

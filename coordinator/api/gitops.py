@@ -9,18 +9,17 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from coordinator.api import envelope
 from coordinator.api.body import MAX_UPDATE_BODY, base64_member, parse_object
 from coordinator.api.errors import Kind
+from coordinator.api.gate import UpdateGate
 from coordinator.api.routes import OUTCOME, Caller, Route
 from coordinator.domain.state import Enforcement, Source, State
 from coordinator.errors import (
     MalformedRequestError,
-    TooManyRequestsError,
     UnsupportedStatementError,
 )
 from marbleops.approval.decision import Decision, Outcome, Refusal, decision_to_json
@@ -33,64 +32,14 @@ from marbleops.approval.satisfiability import satisfiability_words
 from marbleops.manifest.digest import Digest
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import Mapping
 
     from aiohttp import web
 
-MAX_IN_FLIGHT = 4
-MAX_WAITING = 32
 _SOURCE = re.compile(r"[\x20-\x7e]{0,256}", re.ASCII)
 _POSITION = re.compile(r"[0-9]{1,9}", re.ASCII)
 _HEX = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _MEMBERS = frozenset({"manifest", "dryRun", "evidence", "source"})
-
-
-@dataclass(slots=True)
-class UpdateGate:
-    """A token bucket, and at most four updates in flight behind a bounded queue.
-
-    A body is read before its call takes a place, so that no slow sender holds one.
-    """
-
-    burst: float = 60.0
-    refill: float = 20.0
-    _tokens: float = 60.0
-    _seen: float = 0.0
-    _waiting: int = 0
-    _slots: asyncio.Semaphore | None = None
-
-    @asynccontextmanager
-    async def enter(self) -> AsyncIterator[None]:
-        """Take a place.
-
-        Raises:
-            TooManyRequestsError: the queue is full.
-        """
-        if self._slots is None:
-            self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
-        if self._waiting >= MAX_WAITING:
-            raise TooManyRequestsError
-        self._waiting += 1
-        try:
-            await self._slots.acquire()
-        finally:
-            self._waiting -= 1
-        try:
-            yield
-        finally:
-            self._slots.release()
-
-    def spend(self, now: float) -> None:
-        """Take a token.
-
-        Raises:
-            TooManyRequestsError: the bucket is empty.
-        """
-        self._tokens = min(self.burst, self._tokens + (now - self._seen) * self.refill)
-        self._seen = now
-        if self._tokens < 1:
-            raise TooManyRequestsError
-        self._tokens -= 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +57,7 @@ def routes() -> tuple[Route, ...]:
     gate = UpdateGate()
 
     async def update(caller: Caller, request: web.BaseRequest) -> web.Response:
-        gate.spend(asyncio.get_running_loop().time())
+        gate.spend(request.remote, asyncio.get_running_loop().time())
         async with caller.bodies.read(request, limit=MAX_UPDATE_BODY) as body, gate.enter():
             return answer(await caller.decide(lambda: _decide(caller, body)))
 

@@ -14,7 +14,8 @@ from jsonschema import Draft202012Validator
 from coordinator.api import envelope
 from coordinator.api.body import MAX_STRUCTURE, Bodies, base64_member, parse_object
 from coordinator.api.errors import Kind
-from coordinator.api.gitops import MAX_WAITING, UpdateGate, answer, parse_call
+from coordinator.api.gate import MAX_ADDRESSES, MAX_WAITING, UpdateGate, caller_of
+from coordinator.api.gitops import answer, parse_call
 from coordinator.errors import MalformedRequestError, TooLargeError, TooManyRequestsError
 from marbleops.approval.decision import Decision, Outcome, Refusal, decision_to_json
 from marbleops.approval.errors import EvidenceError
@@ -184,13 +185,30 @@ def test_the_gate_lets_few_in() -> None:
         release.set()
         await asyncio.gather(*tasks)
         assert inside == 4 + MAX_WAITING
-        empty = UpdateGate(burst=1.0, refill=0.0)
-        empty._tokens = 1.0
-        empty.spend(0.0)
-        with pytest.raises(TooManyRequestsError):
-            empty.spend(1.0)
 
     asyncio.run(scenario())
+
+
+def test_a_flood_empties_its_own_bucket_only() -> None:
+    """Each address has its bucket, which fills again; how many are remembered is bounded."""
+    gate = UpdateGate(burst=2.0, refill=1.0)
+    for _ in range(2):
+        gate.spend("192.0.2.1", 0.0)
+    with pytest.raises(TooManyRequestsError):
+        gate.spend("192.0.2.1", 0.5)
+    gate.spend("192.0.2.2", 0.5)
+    gate.spend("192.0.2.1", 1.5)
+    for number in range(MAX_ADDRESSES + 10):
+        gate.spend(f"10.{number // 65536}.{number // 256 % 256}.{number % 256}", 2.0)
+    assert len(gate._buckets) == MAX_ADDRESSES
+
+
+def test_callers_are_sites() -> None:
+    """An IPv6 site is one caller, a mapped address is its IPv4 one, and no address is one caller too."""
+    assert caller_of("2001:db8::1") == caller_of("2001:db8::ffff:2%eth0")
+    assert caller_of("2001:db8::1") != caller_of("2001:db8:0:1::1")
+    assert caller_of("::ffff:192.0.2.1") == "192.0.2.1"
+    assert caller_of(None) == caller_of("nonsense") == "unknown"
 
 
 def _b64(value: bytes) -> str:
