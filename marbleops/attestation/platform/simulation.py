@@ -211,12 +211,16 @@ def _read_key(path: Path) -> tuple[bytes, datetime]:
 def _read(path: Path, limit: int, *, private: bool = False) -> bytes:
     try:
         with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
+            status = os.fstat(file.fileno())
+            mode = status.st_mode
             if private and mode & (stat.S_IRWXG | stat.S_IRWXO):
                 raise PlatformError(
                     f"{path} has mode {mode & 0o777:04o}; only its owner may read it: chmod 600 {path}"
                 )
-            raw = file.read(limit + 1)
+            # Not limit + 1 at once: a buffer of a megabyte is mapped and unmapped again for every marble.
+            raw = file.read(min(status.st_size, limit) + 1)
+            if len(raw) > status.st_size:
+                raw += file.read(limit)
     except OSError as error:
         raise PlatformError(f"cannot read {path}: {error.strerror}") from error
     if len(raw) > limit:
