@@ -85,9 +85,15 @@ def trust_of(options: TrustOptions) -> Trust:
         UsageProblem: a simulation anchor without ``--insecure-simulation``, or a file of another kind.
     """
     from marbleops.attestation.anchors import Anchors
+    from marbleops.wire.connection import Address
     from marbleops.wire.era import read_era
     from marbleops.wire.rest import Trust
 
+    if options.coordinator is not None:
+        try:
+            Address.parse(options.coordinator)
+        except ValueError as error:
+            raise UsageProblem(str(error), next_step="write --coordinator HOST:PORT") from error
     if options.anchor is None and options.insecure_simulation:
         raise UsageProblem(
             "--insecure-simulation needs the platform's --anchor", next_step="add --anchor FILE"

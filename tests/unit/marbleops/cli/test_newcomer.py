@@ -178,3 +178,9 @@ def test_wait_without_any_target_says_why(tmp_path: Path, capsys: pytest.Capture
     """An empty state folder: no reconciler has run on it."""
     assert run(["wait", "1" * 40, "--state-dir", str(tmp_path)]) == Exit.USAGE
     assert "reconciler run --config FILE" in capsys.readouterr().err
+
+
+def test_impossible_address_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """A port that cannot be is told as such, not as an internal error."""
+    assert run(["verify", "--coordinator", "127.0.0.1:99999"]) == Exit.USAGE
+    assert "next: write --coordinator HOST:PORT" in capsys.readouterr().err
