@@ -1,8 +1,10 @@
 """Secrets: from the manifest's definitions to material (marblerun-core 5.1 to 5.5).
 
 Shared symmetric keys are random and kept; private ones are derived for each marble and kept nowhere;
-user-defined ones wait for their upload. Certificate secrets are refused when a manifest is set, not when a
-marble asks for one.
+user-defined ones wait for their upload. A private secret that an update adds has a *generation* of its own,
+stored in place of a value: whoever takes a secret out and puts it back, for another marble or another build,
+gets other keys than the marbles before had (ADR 4). Certificate secrets are refused when a manifest is set,
+not when a marble asks for one.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 SYMMETRIC = "symmetric-key"
 PLAIN = "plain"
 ROOT_SECRET_SIZE = 32
+GENERATION_SIZE = 32
 _MAX_BITS = 255 * 32 * 8
 """HKDF-SHA256 gives at most 255 blocks (RFC 5869, 2.3)."""
 MAX_GENERATED_BYTES = 2 * 1024 * 1024
@@ -68,29 +71,36 @@ def check_definitions(definitions: Mapping[str, Secret]) -> None:
         )
 
 
-def create_stored(definition: Secret, random: Callable[[int], bytes]) -> Material:
-    """Make what is stored: a shared secret's value, a user-defined one's preset, else nothing."""
+def create_stored(definition: Secret, random: Callable[[int], bytes], *, added: bool = False) -> Material:
+    """Make what is stored: a shared secret's value, a user-defined one's preset, else nothing.
+
+    For a private secret that an update *added* it is the generation that goes into its derivation.
+    """
     if definition.user_defined:
         return Material(
             type=definition.type, private=definition.private or b"", public=definition.public or b""
         )
     if not definition.shared:
-        return Material(type=definition.type)
+        return Material(type=definition.type, private=random(GENERATION_SIZE) if added else b"")
     key = random(definition.size // 8)
     return Material(type=definition.type, private=key, public=key)
 
 
-def derive_private(*, root_secret: bytes, uuid: str, name: str, marble_name: str, size: int) -> bytes:
+def derive_private(
+    *, root_secret: bytes, uuid: str, name: str, marble_name: str, size: int, generation: bytes = b""
+) -> bytes:
     """Derive the private symmetric key of one marble (13.1 has the golden values).
 
     The salt is the UUID's text and the secret's name, the info is the marble's type; not the other way round.
+    A *generation* follows the type after a NUL; it is random and sealed, so no type can spell it.
 
     Raises:
         ValueError: *size* is not a whole number of bytes or beyond what HKDF gives.
     """
     if size == 0 or size % 8 or size > _MAX_BITS:
         raise ValueError("invalid secret size")
-    kdf = HKDF(algorithm=SHA256(), length=size // 8, salt=(uuid + name).encode(), info=marble_name.encode())
+    info = marble_name.encode() + (b"\0" + generation if generation else b"")
+    kdf = HKDF(algorithm=SHA256(), length=size // 8, salt=(uuid + name).encode(), info=info)
     return kdf.derive(root_secret)
 
 
@@ -110,7 +120,12 @@ def for_marble(
             seen[name] = material
         else:
             key = derive_private(
-                root_secret=root_secret, uuid=uuid, name=name, marble_name=marble_name, size=definition.size
+                root_secret=root_secret,
+                uuid=uuid,
+                name=name,
+                marble_name=marble_name,
+                size=definition.size,
+                generation=material.private,
             )
             seen[name] = Material(type=definition.type, private=key, public=key)
     return seen

@@ -162,11 +162,11 @@ def _update_secrets(before: Enforcement, manifest: Manifest, making: Making) -> 
     for name, definition in sorted(manifest.secrets.items()):
         was = before.manifest.secrets.get(name)
         if was is None or not secrets.same_definition(was, definition):
-            current[name] = previous[name] = secrets.create_stored(definition, making.random)
+            current[name] = previous[name] = secrets.create_stored(definition, making.random, added=True)
         elif definition.user_defined or not rotate:
             current[name], previous[name] = old.current[name], old.previous[name]
         else:
-            current[name] = secrets.create_stored(definition, making.random)
+            current[name] = secrets.create_stored(definition, making.random, added=True)
             previous[name] = old.current[name]
     return SecretState(
         root=making.random(secrets.ROOT_SECRET_SIZE) if rotate else old.root,

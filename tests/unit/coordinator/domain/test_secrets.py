@@ -118,6 +118,26 @@ def test_what_a_marble_sees() -> None:
     assert repr(first["own"]) == "Material(type='symmetric-key')"
 
 
+def test_an_added_secret_has_other_keys_each_time() -> None:
+    """A private secret taken out and put back gives the same marble another key; until then one key."""
+    definition = Secret(type="symmetric-key", size=128)
+    random = FakeEntropy().bytes
+    stored = [create_stored(definition, random, added=added) for added in (False, True, True)]
+
+    keys = [
+        for_marble({"own": definition}, {"own": one}, root_secret=ROOT_SECRET, uuid=UUID, marble_name="m")[
+            "own"
+        ]
+        for one in (*stored, stored[1])
+    ]
+
+    assert len({key.private for key in keys[:3]}) == 3
+    assert keys[1].private == keys[3].private
+    assert keys[0].private == derive_private(
+        root_secret=ROOT_SECRET, uuid=UUID, name="own", marble_name="m", size=128
+    )
+
+
 def test_equality_of_definitions() -> None:
     """MarbleRun's five fields count, the certificate template does not."""
     one = Secret(type="symmetric-key", size=128, cert={"IsCA": True})

@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from coordinator.domain import secrets
 from coordinator.domain.update import log_line
 from marbleops.approval.decision import ChangeClass, Outcome
 from marbleops.approval.record import verify_chain
@@ -69,6 +70,43 @@ def test_full_update_keeps_unchanged_secrets() -> None:
     assert new.previous["shared"] == new.current["shared"]
     assert set(new.current) == set(new.previous) == {"shared", "own", "more"}
     assert after == b"Complete Manifest updated"
+
+
+def test_a_secret_put_back_is_another_one() -> None:
+    """Two ordinary changes, one that removes a private secret and one that adds it, yield no old key."""
+    service, first = SmallWorld().enforce_genesis()
+    uuid, manifests = "00000000-0000-4000-8000-000000000001", [first]
+
+    def own_key() -> bytes:
+        enforcement = service.enforcement()
+        found = secrets.for_marble(
+            enforcement.manifest.secrets,
+            enforcement.secrets.current,
+            root_secret=enforcement.secrets.root,
+            uuid=uuid,
+            marble_name="backend",
+        )
+        return found["own"].private
+
+    before = own_key()
+
+    def without(made: dict[str, Any]) -> None:
+        del made["Secrets"]["own"]
+        del made["Marbles"]["backend"]["Parameters"]["Env"]["OWN"]
+
+    def with_it(made: dict[str, Any]) -> None:
+        made["Secrets"]["own"] = {"Type": "symmetric-key", "Size": 256}
+        made["Marbles"]["backend"]["Parameters"]["Env"]["OWN"] = "{{ base64 .Secrets.own }}"
+
+    for version, change in ((2, without), (3, with_it)):
+        raw = shop.manifest(
+            version, previous=manifests[-1], deployment=service.status().deployment, change=change
+        )
+        manifests.append(raw)
+        decision = service.update(raw, shop.approvals(raw, "alice", "bob"), dry_run=False, source=None)
+        assert decision.outcome is Outcome.APPLIED, decision.summary
+        assert decision.change_class is ChangeClass.FULL
+    assert own_key() != before
 
 
 def test_rotation_moves_current_to_previous() -> None:
