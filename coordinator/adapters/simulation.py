@@ -12,7 +12,7 @@ from coordinator.adapters.sealer import SealingKeys
 from marbleops.attestation.cache import QuoteVerifier
 from marbleops.attestation.platform.base import EnclaveIdentity
 from marbleops.attestation.platform.measure import measure_files, python_files, signer_of_label
-from marbleops.attestation.platform.simulation import KEY_FILE, SimulationPlatform
+from marbleops.attestation.platform.simulation import KEY_FILE, PlatformError, SimulationPlatform
 from marbleops.attestation.verdict import Code
 
 if TYPE_CHECKING:
@@ -57,13 +57,15 @@ class SimulatedPlatform:
 
 
 def open_platform(directory: Path, *, at: datetime) -> SimulatedPlatform:
-    """Open the machine in *directory*, made now if there is none.
+    """Open the machine in *directory*. Never makes one: a typo would be another machine, with another root.
 
     Raises:
-        PlatformError: the directory is no machine that may be used.
+        PlatformError: there is none, or it is none that may be used.
     """
     if not (directory / KEY_FILE).exists():
-        return SimulatedPlatform(SimulationPlatform.create(directory, at=at), own_identity())
+        raise PlatformError(
+            f"{directory} is no simulated machine: `marbleops simulation init {directory}` makes one"
+        )
     opened = SimulatedPlatform(SimulationPlatform.open(directory), own_identity())
     verdict = opened.verifier().verify(opened.issuer().quote(b""), opened.collateral(), at=at)
     if verdict.code in _OUTDATED:

@@ -11,6 +11,7 @@ from coordinator.adapters.dcap import DcapVerifier
 from coordinator.adapters.simulation import open_platform
 from coordinator.adapters.system import LATEST, SystemClock, SystemEntropy, bounded
 from coordinator.domain import pki
+from marbleops.attestation.platform.simulation import PlatformError, SimulationPlatform
 from marbleops.attestation.verdict import INSECURE_SIMULATION, Code
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def test_an_absurd_clock_stops_nothing(year: int, tmp_path: Path) -> None:
     at = bounded(datetime(year, 1, 1, tzinfo=UTC))
     root = pki.create_root(names=("localhost",), at=at, random=SystemEntropy().bytes)
     assert pki.renew(root, names=("localhost",), at=at, random=SystemEntropy().bytes).root == root
+    SimulationPlatform.create(tmp_path / "machine", at=at)
     machine = open_platform(tmp_path / "machine", at=at)
     assert open_platform(tmp_path / "machine", at=bounded(datetime(2026, 1, 1, tzinfo=UTC))) is not machine
 
@@ -58,6 +60,7 @@ def test_entropy_gives_what_is_asked(count: int) -> None:
 def test_issuer_and_verifier_agree(tmp_path: Path) -> None:
     """A quote of the simulated machine verifies under its own anchor only, loudly marked."""
     at = SystemClock().now()
+    SimulationPlatform.create(tmp_path / "machine", at=at)
     platform = open_platform(tmp_path / "machine", at=at)
     verifier = DcapVerifier(platform.verifier(), platform.collateral)
     verdict = verifier.verify(platform.issuer().quote(b"d" * 32), at)
@@ -67,6 +70,7 @@ def test_issuer_and_verifier_agree(tmp_path: Path) -> None:
     assert (verdict.report.product_id, verdict.report.security_version) == (3, 3)
     for junk in (b"", b"junk", bytes(5000)):
         assert verifier.verify(junk, at).code is not Code.OK
+    SimulationPlatform.create(tmp_path / "other", at=at)
     stranger = open_platform(tmp_path / "other", at=at)
     foreign = stranger.issuer().quote(b"d" * 32)
     assert verifier.verify(foreign, at).code is not Code.OK
@@ -75,7 +79,7 @@ def test_issuer_and_verifier_agree(tmp_path: Path) -> None:
 def test_outdated_collateral_is_renewed(tmp_path: Path) -> None:
     """A simulated machine opened after years has current collateral again, under the same anchor."""
     at = SystemClock().now()
-    anchor = open_platform(tmp_path / "machine", at=at).platform.anchor_der
+    anchor = SimulationPlatform.create(tmp_path / "machine", at=at).anchor_der
     later = at + timedelta(days=400)
     platform = open_platform(tmp_path / "machine", at=later)
     assert platform.platform.anchor_der == anchor
@@ -86,9 +90,18 @@ def test_outdated_collateral_is_renewed(tmp_path: Path) -> None:
 def test_sealing_keys_are_the_machines(tmp_path: Path) -> None:
     """Opened again, the machine gives the same keys; another machine gives others."""
     at = SystemClock().now()
+    for name in ("machine", "other"):
+        SimulationPlatform.create(tmp_path / name, at=at)
     first = open_platform(tmp_path / "machine", at=at).sealing_keys()
     again = open_platform(tmp_path / "machine", at=at).sealing_keys()
     other = open_platform(tmp_path / "other", at=at).sealing_keys()
     assert first == again
     assert first.product != other.product
     assert first.product != first.unique
+
+
+def test_a_machine_is_never_made_by_opening_it(tmp_path: Path) -> None:
+    """A typo in the directory is an error that says what to do, and leaves nothing behind."""
+    with pytest.raises(PlatformError, match="simulation init"):
+        open_platform(tmp_path / "nodir", at=SystemClock().now())
+    assert not (tmp_path / "nodir").exists()

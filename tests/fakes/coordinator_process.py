@@ -12,10 +12,12 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from marbleops.approval.evidence import encode_evidence
+from marbleops.attestation.platform.simulation import SimulationPlatform
 from marbleops.manifest.digest import Digest
 
 if TYPE_CHECKING:
@@ -70,6 +72,8 @@ class CoordinatorProcess:
         """Start a process without waiting for it."""
         ready = self.directory / "ready.json"
         ready.unlink(missing_ok=True)
+        if not self.simulation.exists():
+            SimulationPlatform.create(self.simulation, at=datetime.now(UTC))
         own = {
             "EDG_COORDINATOR_PLATFORM": "simulation",
             "EDG_COORDINATOR_MESH_ADDR": "127.0.0.1:0",
