@@ -488,10 +488,11 @@ def _fields(schema: Document, root: Document, path: tuple[str, ...]) -> Iterator
         yield ".".join(path)
 
 
-@pytest.mark.parametrize("field", sorted(set(schema_fields())))
-def test_every_field_of_the_schema_is_classified(field: str) -> None:
+def test_every_field_of_the_schema_is_classified() -> None:
     """A new field must be put into the table before it can be used."""
-    assert row_of(tuple(field.split("."))) is not None
+    fields = sorted(set(schema_fields()))
+    assert len(fields) > 60
+    assert [field for field in fields if row_of(tuple(field.split("."))) is None] == []
 
 
 def test_every_row_stands_for_a_field_of_the_schema() -> None:
