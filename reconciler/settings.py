@@ -6,6 +6,7 @@ environment.
 
 from __future__ import annotations
 
+import difflib
 import functools
 import json
 import re
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 import jsonschema
@@ -22,6 +23,9 @@ from marbleops.manifest.digest import Digest
 from marbleops.manifest.position import format_path, position_of
 from reconciler import limits
 from reconciler.disk import DiskError, read_bounded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _LATER = "comes with the production reconciler"
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -171,8 +175,22 @@ def _validator() -> jsonschema.Draft202012Validator:
 def _check_shape(document: dict[str, Any], raw: bytes, path: Path) -> None:
     errors = sorted(_validator().iter_errors(document), key=lambda error: list(map(str, error.absolute_path)))
     if errors:
-        lines = [_place(path, raw, tuple(error.absolute_path), error.message) for error in errors[:8]]
-        raise SettingsError("\n".join(lines))
+        found = [place for error in errors for place in _explained(error)]
+        raise SettingsError("\n".join(_place(path, raw, at, message) for at, message in found[:8]))
+
+
+def _explained(error: jsonschema.ValidationError) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Say where a violation is and what is wrong; a name that is not known points at itself."""
+    at = tuple(error.absolute_path)
+    if error.validator != "additionalProperties" or not isinstance(error.schema, dict):
+        yield at, error.message
+        return
+    known: list[str] = sorted(error.schema["properties"])
+    given: dict[str, Any] = dict(error.instance)  # type: ignore[arg-type]  # the keyword is for objects
+    for name in sorted(set(given) - set(known)):
+        nearest = difflib.get_close_matches(name[:80], known, n=1)
+        hint = f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(known)}"
+        yield (*at, name), f"unknown name ({hint})"
 
 
 def _place(path: Path, raw: bytes, at: tuple[str | int, ...], message: str) -> str:

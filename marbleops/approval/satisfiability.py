@@ -22,11 +22,13 @@ def satisfiability_words(policy: Policy) -> tuple[str, ...]:
             spare_repair, 1
         )  # one lost approver is replaced by all the others (Electorate, ii)
     needs = f"a full change needs {policy.update_threshold}, a weakening {policy.weaken_quorum}"
-    asks = f"{approvers} approvers: {needs}"
+    asks = f"{approvers} {'approver' if approvers == 1 else 'approvers'}: {needs}"
     repair = f"the keys of {spare_repair} of {approvers} approvers may be lost and still be replaced"
     if spare_repair == 0:
         repair = "any lost key is final: an approver who lost every key can never be replaced"
     stuck = f"with the keys of {spare_full} of {approvers} approvers lost, full changes still work"
+    if spare_full == 0:
+        stuck = "the lost keys of one approver may already stop full changes"
     return asks, repair, stuck
 
 

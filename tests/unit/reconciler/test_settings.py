@@ -52,6 +52,16 @@ def test_intel_needs_no_anchor(tmp_path: Path) -> None:
     assert read(tmp_path, given).targets[0].coordinator.anchor is None
 
 
+def test_a_typo_points_at_itself_and_at_the_right_name(tmp_path: Path) -> None:
+    """An unknown member is named where it stands, with the nearest that exists."""
+    given = json.dumps(document() | {"heatlh": "127.0.0.1:0"}, indent=1)
+    line = next(number for number, text in enumerate(given.splitlines(), 1) if "heatlh" in text)
+    with pytest.raises(
+        SettingsError, match=rf":{line}:\d+: heatlh: unknown name \(did you mean 'health'\?\)"
+    ):
+        read(tmp_path, given)
+
+
 def test_schema_error_has_its_place(tmp_path: Path) -> None:
     """A wrong member is named with line and column."""
     given = json.dumps(document(interval="soon"), indent=1)
