@@ -235,7 +235,10 @@ def _history(report: Report, before: object) -> list[dict[str, Any]]:
 
 
 def _candidates(report: Report, before: object, at: str) -> dict[str, Any]:
-    """Remember the outcome of each commit, newest last; an enforced one stays enforced."""
+    """Remember the outcome of each commit, newest last; an enforced one stays enforced.
+
+    ``since`` is when its manifest was first looked at: how long a host, or people, have kept it waiting.
+    """
     kept: dict[str, Any] = dict(before) if isinstance(before, dict) else {}
     for candidate in report.candidates:
         row = {
@@ -256,10 +259,11 @@ def _candidates(report: Report, before: object, at: str) -> dict[str, Any]:
             old = kept.pop(commit, None)
             done = isinstance(old, dict) and old.get("outcome") == Outcome.ENFORCED.value
             same = isinstance(old, dict) and old.get("digest") == candidate.digest
+            since = old.get("since", at) if same and isinstance(old, dict) else at
             kept[commit] = (
                 old
                 if done and same and not (candidate.outcome is Outcome.ENFORCED and candidate.decision)
-                else row
+                else row | {"since": since}
             )
     return dict(list(kept.items())[-limits.MAX_CANDIDATES :])
 

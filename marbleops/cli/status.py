@@ -250,6 +250,10 @@ def _show(out: Printer, target: str, document: dict[str, Any] | None) -> None:
         rows.append(["enforced", f"version {enforced.get('version')}, {enforced.get('digest')}"])
         rows.append(["deployment", str(enforced.get("deployment"))])
     rows += [["warning", visible(str(words))] for words in document.get("warnings") or ()]
+    candidates = document.get("candidates")
+    candidate = candidates.get(document.get("commit")) if isinstance(candidates, dict) else None
+    if outcome != "Enforced" and isinstance(candidate, dict) and candidate.get("since"):
+        rows.append(["since", visible(str(candidate["since"]))])
     rows.append(["updated", str(document.get("updated"))])
     out.table(["", ""], rows)
     _show_refusals(out, document)

@@ -73,7 +73,7 @@ class CoordinatorProcess:
         ready = self.directory / "ready.json"
         ready.unlink(missing_ok=True)
         if not self.simulation.exists():
-            SimulationPlatform.create(self.simulation, at=datetime.now(UTC))
+            SimulationPlatform.create(self.simulation.resolve(), at=datetime.now(UTC))
         own = {
             "EDG_COORDINATOR_PLATFORM": "simulation",
             "EDG_COORDINATOR_MESH_ADDR": "127.0.0.1:0",

@@ -133,6 +133,18 @@ def test_history_counts_equal_attempts() -> None:
     assert document["history"][0]["commit"] == "x8"
 
 
+def test_a_candidate_keeps_when_it_was_first_seen() -> None:
+    """How long a manifest waits can be told; other bytes under the same commit start anew."""
+    document: dict[str, Any] = {}
+    for minutes, digest in ((0, DIGEST), (5, DIGEST), (9, Digest.of(b"other"))):
+        row = candidate("a", Outcome.WAITING, digest)
+        at = AT + timedelta(minutes=minutes)
+        document = render(report(Outcome.WAITING, at=at, candidates=(row,)), document)
+        kept = document["candidates"]["a"]
+        assert kept["since"][14:16] == ("09" if minutes == 9 else "00")
+        assert kept["updated"][14:16] == f"{minutes:02d}"
+
+
 def test_commits_are_remembered() -> None:
     """Each commit keeps its outcome; an enforced one is not overwritten by a later look; the oldest go."""
     document = render(report(Outcome.ENFORCED, candidates=(candidate("a", Outcome.ENFORCED),)), {})
