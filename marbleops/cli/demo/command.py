@@ -18,16 +18,10 @@ from marbleops.cli.exits import Exit
 from marbleops.cli.output import printer
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from marbleops.cli.output import Printer
 
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """What ends the demo early: Ctrl-C, kill, and a terminal that is closed."""
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def play(mesh: Mesh, tell: Narrator) -> None:
@@ -54,11 +48,11 @@ def demo(*, keep: bool) -> int:
 
     Exit codes: 0 all nine scenes were as told, 1 something was not, 130 interrupted; nothing is left behind.
     """
-    for number in ENDINGS:
-        signal.signal(number, _interrupt)
     out = printer()
     tell = Narrator(quiet=out.as_json)
     mesh = Mesh(World.create())
+    for number in ENDINGS:
+        signal.signal(number, mesh.world.interrupt)
     failure, code = None, Exit.OK
     try:
         play(mesh, tell)

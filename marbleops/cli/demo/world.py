@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from marbleops.cli.demo.narrator import NotAsToldError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from types import FrameType
 
 START_SECONDS = 30.0
 COMMAND_SECONDS = 60.0
@@ -89,6 +90,8 @@ class World:
 
     root: Path
     processes: list[Process] = field(default_factory=list)
+    _starting: bool = False
+    _interrupted: bool = False
 
     @classmethod
     def create(cls) -> World:
@@ -159,7 +162,7 @@ class World:
     ) -> Process:
         """Start a long-running child; its output goes to ``logs/<name>.log``."""
         log = self.root / "logs" / f"{name}.log"
-        with log.open("ab") as sink:
+        with log.open("ab") as sink, self._whole():
             popen = subprocess.Popen(  # noqa: S603 - arguments are ours
                 list(arguments),
                 cwd=cwd or self.root / "work",
@@ -169,9 +172,27 @@ class World:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        process = Process(name, popen, log)
-        self.processes.append(process)
+            process = Process(name, popen, log)
+            self.processes.append(process)
         return process
+
+    def interrupt(self, _number: int, _frame: FrameType | None) -> None:
+        """Handle a signal that ends the demo: at once, or after the child that is just being born."""
+        if self._starting:
+            self._interrupted = True
+            return
+        raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def _whole(self) -> Iterator[None]:
+        """Let nothing come between a child's birth and its place on the list of what is to be ended."""
+        self._starting = True
+        try:
+            yield
+        finally:
+            self._starting = False
+        if self._interrupted:
+            raise KeyboardInterrupt
 
     def until(
         self,
@@ -220,8 +241,7 @@ class World:
         for process in running:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.popen.wait(timeout=max(0.0, end - time.monotonic()))
-            if process.popen.poll() is None:
-                process.kill()
+            process.kill()  # and what it started: the reconciler's fetching child ends a moment after it
         shutil.rmtree(self.root, ignore_errors=True)
 
     @property
