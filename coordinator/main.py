@@ -58,9 +58,12 @@ DOUBT_SECONDS = 0.5
 EXECUTOR_THREADS = 3
 """Few, since an enclave reserves each: one decision at a time, and room for marbles and readers beside it."""
 
+SIMULATION_MARKING = "INSECURE SIMULATION (no hardware protection)"
+"""The organization in every certificate that a Coordinator on a simulated platform issues."""
+
 SIMULATION_WARNING = (
     "INSECURE SIMULATION: this Coordinator runs on a simulated platform. Its quotes, its sealing and the "
-    "quotes it accepts protect nothing. Its certificates have MarbleRun's names and do not say so."
+    "quotes it accepts protect nothing."
 )
 EMPTY_QUOTE_WARNING = (
     "INSECURE: EDG_COORDINATOR_INSECURE_EMPTY_QUOTE=1 admits marbles without any quote, as any package."
@@ -166,7 +169,7 @@ class _SealedStores:
 
 def _fresh(settings: Settings, world: _World, phase: Phase) -> State:
     at, random = world.clock.now(), world.entropy.bytes
-    root = pki.create_root(names=settings.dns_names, at=at, random=random)
+    root = pki.create_root(names=settings.dns_names, at=at, random=random, marking=SIMULATION_MARKING)
     return State(phase=phase, authorities=pki.renew(root, names=settings.dns_names, at=at, random=random))
 
 

@@ -37,7 +37,6 @@ _CSR_NAME_OIDS = (
     NameOID.LOCALITY_NAME,
     NameOID.STREET_ADDRESS,
     NameOID.POSTAL_CODE,
-    NameOID.ORGANIZATIONAL_UNIT_NAME,
 )
 
 
@@ -103,23 +102,37 @@ class Authorities:
         return (self.intermediate.certificate_pem + self.root.certificate_pem).decode()
 
 
-def create_root(*, names: tuple[str, ...], at: datetime, random: Random) -> KeyPair:
-    """Make the root: the identity of the deployment, which no update changes."""
+def create_root(
+    *, names: tuple[str, ...], at: datetime, random: Random, marking: str | None = None
+) -> KeyPair:
+    """Make the root: the identity of the deployment, which no update changes.
+
+    A *marking*, as an insecure platform has one, becomes the organization of the root and of everything that
+    is issued below it, so that whoever looks at any certificate sees it.
+    """
     key = _new_key(random)
-    certificate = _authority(ROOT_NAME, names, at, random, subject_key=key, issuer=None)
+    subject = _subject(ROOT_NAME, marking)
+    certificate = _authority(subject, names, at, random, subject_key=key, issuer=None)
     return KeyPair(key=key, certificate=certificate)
 
 
 def renew(root: KeyPair, *, names: tuple[str, ...], at: datetime, random: Random) -> Authorities:
     """Make a new intermediate under *root* and the marble root of the same key (section 3, Rotation)."""
     key = _new_key(random)
-    intermediate = _authority(INTERMEDIATE_NAME, names, at, random, subject_key=key, issuer=root)
-    marble_root = _authority(INTERMEDIATE_NAME, names, at, random, subject_key=key, issuer=None)
+    subject = _subject(INTERMEDIATE_NAME, marking_of(root.certificate))
+    intermediate = _authority(subject, names, at, random, subject_key=key, issuer=root)
+    marble_root = _authority(subject, names, at, random, subject_key=key, issuer=None)
     return Authorities(
         root=root,
         intermediate=KeyPair(key=key, certificate=intermediate),
         marble_root=KeyPair(key=key, certificate=marble_root),
     )
+
+
+def marking_of(certificate: x509.Certificate) -> str | None:
+    """Return the organization that marks a certificate as one of an insecure platform, if there is one."""
+    found = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+    return str(found[0].value) if found else None
 
 
 def names_of(certificate: x509.Certificate) -> tuple[str, ...]:
@@ -143,7 +156,8 @@ def issue_leaf(
     request = _parse_csr(csr)
     key = _new_key(random)
     issuer = authorities.marble_root.certificate
-    builder = _builder(_leaf_subject(request.subject, uuid), issuer.subject, key, at, random)
+    subject = _leaf_subject(request.subject, uuid, marking_of(issuer))
+    builder = _builder(subject, issuer.subject, key, at, random)
     builder = builder.add_extension(_key_usage(sign_certificates=False, agree=True), critical=True)
     builder = builder.add_extension(_EXTENDED_USAGE, critical=False)
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -165,8 +179,13 @@ def sign(pair: KeyPair, message: bytes, *, algorithm: hashes.HashAlgorithm) -> b
 _EXTENDED_USAGE = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
 
 
+def _subject(common_name: str, marking: str | None) -> x509.Name:
+    organization = [] if marking is None else [x509.NameAttribute(NameOID.ORGANIZATION_NAME, marking)]
+    return x509.Name([*organization, x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+
 def _authority(
-    common_name: str,
+    subject: x509.Name,
     names: tuple[str, ...],
     at: datetime,
     random: Random,
@@ -174,7 +193,6 @@ def _authority(
     subject_key: ec.EllipticCurvePrivateKey,
     issuer: KeyPair | None,
 ) -> x509.Certificate:
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     issuer_name = subject if issuer is None else issuer.certificate.subject
     builder = _builder(subject, issuer_name, subject_key, at, random)
     builder = builder.add_extension(_key_usage(sign_certificates=True, agree=False), critical=True)
@@ -244,9 +262,12 @@ def _parse_csr(csr: bytes) -> x509.CertificateSigningRequest:
     return request
 
 
-def _leaf_subject(requested: x509.Name, uuid: str) -> x509.Name:
-    """Return the CSR's subject in Go's order, its Organization dropped, its common name replaced."""
+def _leaf_subject(requested: x509.Name, uuid: str, marking: str | None) -> x509.Name:
+    """Return the CSR's subject in Go's order; its Organization is the issuer's, its common name the UUID."""
     attributes = [a for oid in _CSR_NAME_OIDS for a in requested.get_attributes_for_oid(oid)]
+    if marking is not None:
+        attributes.append(x509.NameAttribute(NameOID.ORGANIZATION_NAME, marking))
+    attributes.extend(requested.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME))
     attributes.append(x509.NameAttribute(NameOID.COMMON_NAME, uuid))
     attributes.extend(requested.get_attributes_for_oid(NameOID.SERIAL_NUMBER))
     return x509.Name(attributes)

@@ -137,6 +137,20 @@ def test_renewal_keeps_the_root() -> None:
     assert renewed.intermediate.spki != AUTHORITIES.intermediate.spki
 
 
+def test_a_marking_reaches_every_certificate() -> None:
+    """On an insecure platform the organization says so from the root to a leaf, whatever the CSR asks."""
+    root = pki.create_root(names=NAMES, at=AT, random=RANDOM, marking="INSECURE")
+    authorities = pki.renew(root, names=NAMES, at=AT, random=RANDOM)
+    authorities = pki.renew(authorities.root, names=NAMES, at=AT, random=RANDOM)
+    leaf = pki.issue_leaf(authorities, csr=_csr(), uuid=UUID, marble_type="backend", at=AT, random=RANDOM)
+
+    pairs = (authorities.root, authorities.intermediate, authorities.marble_root, leaf)
+    assert [pki.marking_of(pair.certificate) for pair in pairs] == ["INSECURE"] * 4
+    assert pki.marking_of(ROOT.certificate) is None
+    assert authorities.intermediate.certificate.issuer == authorities.root.certificate.subject
+    assert leaf.certificate.issuer == authorities.marble_root.certificate.subject
+
+
 def test_pairs_load_only_together() -> None:
     """A key and another key's certificate are no pair; keys are not in the repr."""
     again = pki.KeyPair.load(key_pkcs8=ROOT.key_pkcs8, certificate_der=ROOT.certificate_der)
