@@ -15,10 +15,10 @@ from cryptography.hazmat.primitives import hashes
 
 from coordinator.domain import activation, history, update
 from coordinator.domain.history import Shelf
+from coordinator.domain.making import Making
 from coordinator.domain.phase import MESSAGES, Phase
 from coordinator.domain.pki import sign
 from coordinator.domain.support import check_supported
-from coordinator.domain.update import Making
 from coordinator.errors import (
     ConflictError,
     ForbiddenError,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from coordinator.domain.pki import Random
+    from coordinator.domain.making import Random
     from coordinator.domain.state import Enforcement, Ledger, State
     from marbleops.attestation.verdict import Verdict
     from marbleops.manifest.model import File, Marble, Package

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -22,7 +22,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from coordinator.errors import ActivationFailedError
 
-Random = Callable[[int], bytes]
+if TYPE_CHECKING:
+    from coordinator.domain.making import Random
 
 ROOT_NAME = "MarbleRun Coordinator"
 INTERMEDIATE_NAME = "MarbleRun Coordinator - Intermediate CA"

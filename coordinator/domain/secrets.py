@@ -39,6 +39,8 @@ class Material:
     type: str
     private: bytes = field(default=b"", repr=False)
     public: bytes = field(default=b"", repr=False)
+    cert: bytes = field(default=b"", repr=False)
+    """Of a certificate secret: its certificate in DER; ``private`` is PKCS#8 then, ``public`` PKIX."""
 
 
 def check_definitions(definitions: Mapping[str, Secret]) -> None:

@@ -8,7 +8,6 @@ follows from a decision: keys, secrets, floors and the log (marblerun-core 6.1, 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -30,17 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from coordinator.domain.pki import Authorities, Random
+    from coordinator.domain.making import Making
+    from coordinator.domain.pki import Authorities
     from coordinator.domain.secrets import Material
     from marbleops.manifest.model import Manifest
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Making:
-    """What making keys and log lines needs from the world."""
-
-    at: datetime
-    random: Random
 
 
 def transition_of(

@@ -10,9 +10,10 @@ import pytest
 from coordinator.adapters.memory import MemoryStore
 from coordinator.adapters.sealer import SealingKeys
 from coordinator.domain import activation as domain_activation
+from coordinator.domain.making import Making
 from coordinator.domain.phase import Phase
 from coordinator.domain.state import Source, State
-from coordinator.domain.update import Making, manifest_set
+from coordinator.domain.update import manifest_set
 from coordinator.errors import (
     ActivationFailedError,
     ConflictError,
