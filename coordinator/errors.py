@@ -145,3 +145,86 @@ class SealError(CoordinatorError):
 
 class ForeignSealError(SealError):
     """A value sealed by another enclave identity: a case for recovery, not for an alarm."""
+
+
+class GitOpsEnforcedError(CoordinatorError):
+    """A call of MarbleRun's owners where signed commits decide (approvals.md section 3, Side doors closed)."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "signed commits decide what this deployment enforces: use POST /api/v2/gitops/update, or push to "
+            "the repository that its reconciler watches"
+        )
+
+
+class UserUnauthenticatedError(CoordinatorError):
+    """A caller whose certificate is none of a user of the manifest (marblerun-core 5.9)."""
+
+    def __init__(self) -> None:
+        super().__init__("unauthorized user: client certificate did not match any MarbleRun users")
+
+
+class MarbleUnauthenticatedError(CoordinatorError):
+    """A caller whose certificate is none of a marble under the current marble root (section 9)."""
+
+    def __init__(self, why: str = "client certificate did not match any Marble") -> None:
+        super().__init__(f"unauthorized marble: {why}")
+
+
+class NotPermittedError(CoordinatorError):
+    """A user of the manifest who has no right to what was asked."""
+
+
+class UpdateRefusedError(CoordinatorError):
+    """An update of MarbleRun's owners that is not acceptable, or an acknowledgement that fits none."""
+
+
+class UpdateInProgressError(CoordinatorError):
+    """An update while another one waits for acknowledgements (marblerun-core 6.2)."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "update already in progress. Acknowledge the update to apply it, or cancel it to start a new one"
+        )
+
+
+class NoUpdateInProgressError(CoordinatorError):
+    """A pending update is asked for, and there is none."""
+
+    def __init__(self) -> None:
+        super().__init__("no update in progress")
+
+
+class SecretRefusedError(CoordinatorError):
+    """A secret that cannot be written or read as asked (marblerun-core 5.7, 5.8)."""
+
+
+class FeatureDisabledError(CoordinatorError):
+    """A call behind a feature gate that the manifest does not open (section 9)."""
+
+    def __init__(self, feature: str) -> None:
+        super().__init__(f"{feature} feature is not enabled in the manifest")
+        self.feature = feature
+
+
+class QuoteRefusedError(CoordinatorError):
+    """A quote that sign-quote does not vouch for; ``why`` is shown beside it."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__("quote verification failed")
+        self.why = why
+
+
+class CounterRefusedError(CoordinatorError):
+    """A monotonic counter that cannot be kept."""
+
+
+class RecoveryRefusedError(CoordinatorError):
+    """A recovery secret, or a set of them, that does not lead back to the state."""
+
+
+class UndecryptableSecretError(CoordinatorError):
+    """A recovery secret that is no ciphertext for the key that was handed out (7.3)."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"failed to decrypt recovery secret: {why}")

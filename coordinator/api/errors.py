@@ -68,6 +68,23 @@ TABLE: Mapping[type[errors.CoordinatorError], Row] = MappingProxyType(
         errors.CorruptStateError: Row("state-corrupt", Code.INTERNAL, 500, Kind.ERROR),
         errors.SealError: Row("unsealing-failed", Code.INTERNAL, 500, Kind.ERROR),
         errors.ForeignSealError: Row("foreign-seal", Code.FAILED_PRECONDITION, 500, Kind.ERROR),
+        errors.GitOpsEnforcedError: Row("gitops-enforced", Code.FAILED_PRECONDITION, 409, Kind.FAIL),
+        errors.UserUnauthenticatedError: Row("user-unauthenticated", Code.UNAUTHENTICATED, 401, Kind.FAIL),
+        errors.MarbleUnauthenticatedError: Row(
+            "marble-unauthenticated", Code.UNAUTHENTICATED, 401, Kind.FAIL
+        ),
+        errors.NotPermittedError: Row("not-permitted", Code.PERMISSION_DENIED, 500, Kind.ERROR),
+        errors.UpdateRefusedError: Row("update-refused", Code.INVALID_ARGUMENT, 500, Kind.ERROR),
+        errors.UpdateInProgressError: Row("update-in-progress", Code.FAILED_PRECONDITION, 500, Kind.ERROR),
+        errors.NoUpdateInProgressError: Row(
+            "no-update-in-progress", Code.FAILED_PRECONDITION, 404, Kind.ERROR
+        ),
+        errors.SecretRefusedError: Row("secret-refused", Code.INVALID_ARGUMENT, 500, Kind.ERROR),
+        errors.FeatureDisabledError: Row("feature-disabled", Code.PERMISSION_DENIED, 403, Kind.ERROR),
+        errors.QuoteRefusedError: Row("quote-refused", Code.INVALID_ARGUMENT, 400, Kind.FAIL),
+        errors.CounterRefusedError: Row("counter-refused", Code.INVALID_ARGUMENT, 500, Kind.ERROR),
+        errors.RecoveryRefusedError: Row("recovery-refused", Code.INVALID_ARGUMENT, 500, Kind.ERROR),
+        errors.UndecryptableSecretError: Row("undecryptable-secret", Code.INVALID_ARGUMENT, 400, Kind.FAIL),
     }
 )
 
