@@ -32,7 +32,26 @@ if TYPE_CHECKING:
 MAX_RECORD_BYTES = 16 * 1024 * 1024
 """One record. Floors dominate: they hold every name and pair that ever stood in a manifest of up to 1 MiB."""
 
-KINDS = ("genesis", "update", "manifest-set")
+SIGNED = frozenset({"genesis", "update"})
+"""Kinds that signed statements authorise: anybody with the evidence can judge them again."""
+
+FIRST = frozenset({"genesis", "manifest-set"})
+"""Kinds that begin a history; each other one follows a transition."""
+
+ASSERTED = frozenset(
+    {
+        "package-update",
+        "full-update",
+        "update-proposed",
+        "update-acknowledged",
+        "update-cancelled",
+        "secrets-set",
+    }
+)
+"""Kinds that a user's client certificate authorised: only the Coordinator's word says so, so they are checked
+for chaining only (approvals.md section 3, Side doors closed)."""
+
+KINDS = SIGNED | FIRST | ASSERTED
 
 _TRANSITION = b"marbleops/transition/v1\0"
 _HEAD = b"marbleops/history-head/v1\0"
@@ -50,8 +69,28 @@ class ChainError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Assertion:
+    """Who authorised a transition by client certificate, and what it did that no manifest says.
+
+    ``certificate`` is its SHA-256; ``secrets`` are the names of those written, never values; ``packages`` the
+    SecurityVersions set; ``proposal`` the digest of the update that was proposed, acknowledged or cancelled;
+    ``decreases`` the packages whose floor the start configuration allowed to fall.
+    """
+
+    user: str
+    certificate: Digest
+    secrets: tuple[str, ...] = ()
+    packages: tuple[tuple[str, int], ...] = ()
+    proposal: Digest | None = None
+    decreases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PublicRecord:
-    """One transition as everybody may see it: digests and names, never evidence bytes or secrets."""
+    """One transition as everybody may see it: digests and names, never evidence bytes or secrets.
+
+    ``assertion`` is there for the ``ASSERTED`` kinds and for no other.
+    """
 
     position: int
     previous: Digest | None
@@ -69,6 +108,7 @@ class PublicRecord:
     revoked: tuple[str, ...] = ()
     evidence: tuple[Digest, ...] = ()
     effects: Digest
+    assertion: Assertion | None = None
 
 
 _MEMBERS = (
@@ -79,8 +119,10 @@ _MEMBERS = (
 
 def encode_record(record: PublicRecord) -> bytes:
     """Render a record as canonical bytes."""
+    asserted = {} if record.assertion is None else {"asserted": _assertion_to_json(record.assertion)}
     return canonical_json(
         {
+            **asserted,
             "position": record.position,
             "previous": _text_or_none(record.previous),
             "kind": record.kind,
@@ -147,6 +189,11 @@ def verify_chain(
     return tuple(records)
 
 
+def last_signed(records: Sequence[PublicRecord]) -> PublicRecord:
+    """Return the transition that decided the manifest of a history of signed commits."""
+    return next(record for record in reversed(records) if record.kind in SIGNED)
+
+
 def head_message(*, deployment: Digest | None, position: int, head: Digest) -> bytes:
     """Write down what the root key signs about the history's end."""
     body = {"deployment": _text_or_none(deployment), "position": position, "head": str(head)}
@@ -154,21 +201,30 @@ def head_message(*, deployment: Digest | None, position: int, head: Digest) -> b
 
 
 def _check_succession(before: PublicRecord, record: PublicRecord) -> None:
-    if record.kind != "update":
+    if record.kind in FIRST:
         raise ChainError(record.position, f"{record.kind} can only be the first transition")
+    if (record.kind == "update") and before.deployment is None:
+        raise ChainError(record.position, "a signed update of a deployment without signed commits")
+    if record.deployment is not None and record.kind in ASSERTED - {"secrets-set"}:
+        raise ChainError(record.position, f"{record.kind} in a deployment of signed commits")
     if record.rules_version < before.rules_version:
         raise ChainError(record.position, "the rules version falls")
     if record.deployment != before.deployment:
         raise ChainError(record.position, "another deployment")
-    if before.version is not None and record.version != before.version + 1:
+    if record.kind == "secrets-set":
+        if (record.version, record.manifest) != (before.version, before.manifest):
+            raise ChainError(record.position, "writing a secret changed the manifest")
+    elif before.version is not None and record.version != before.version + 1:
         raise ChainError(record.position, "the version is not the next one")
 
 
 def _read(value: object) -> PublicRecord:
-    given = jsonread.members(value, required=_MEMBERS)
+    given = jsonread.members(value, required=_MEMBERS, optional=("asserted",))
     kind = jsonread.text(given["kind"], name="kind", max_chars=32)
     if kind not in KINDS:
-        raise jsonread.JsonShapeError(f"kind: expected one of {', '.join(KINDS)}")
+        raise jsonread.JsonShapeError(f"kind: expected one of {', '.join(sorted(KINDS))}")
+    if (kind in ASSERTED) != ("asserted" in given):
+        raise jsonread.JsonShapeError("asserted: there for transitions that a client certificate authorised")
     return PublicRecord(
         position=jsonread.integer(given["position"], name="position"),
         previous=jsonread.optional_digest(given["previous"], name="previous"),
@@ -191,7 +247,44 @@ def _read(value: object) -> PublicRecord:
             for row in jsonread.items(given["evidence"], name="evidence", max_items=_MAX_ROWS)
         ),
         effects=jsonread.digest(given["effects"], name="effects"),
+        assertion=_assertion_from_json(given["asserted"]) if "asserted" in given else None,
     )
+
+
+def _assertion_to_json(assertion: Assertion) -> dict[str, object]:
+    return {
+        "user": assertion.user,
+        "certificate": str(assertion.certificate),
+        "secrets": list(assertion.secrets),
+        "packages": [[name, version] for name, version in assertion.packages],
+        "proposal": _text_or_none(assertion.proposal),
+        "decreases": list(assertion.decreases),
+    }
+
+
+def _assertion_from_json(value: object) -> Assertion:
+    given = jsonread.members(
+        value, required=("user", "certificate", "secrets", "packages", "proposal", "decreases")
+    )
+    packages = jsonread.items(given["packages"], name="packages", max_items=_MAX_ROWS)
+    return Assertion(
+        user=jsonread.text(given["user"], name="user", max_chars=_MAX_TEXT),
+        certificate=jsonread.digest(given["certificate"], name="certificate"),
+        secrets=jsonread.texts(given["secrets"], name="secrets", max_items=_MAX_ROWS, max_chars=_MAX_TEXT),
+        packages=tuple(_package_version(row) for row in packages),
+        proposal=jsonread.optional_digest(given["proposal"], name="proposal"),
+        decreases=jsonread.texts(
+            given["decreases"], name="decreases", max_items=_MAX_ROWS, max_chars=_MAX_TEXT
+        ),
+    )
+
+
+def _package_version(row: object) -> tuple[str, int]:
+    pair = jsonread.items(row, name="packages", max_items=2)
+    if len(pair) != 2:
+        raise jsonread.JsonShapeError("packages: expected a name and a SecurityVersion")
+    name = jsonread.text(pair[0], name="packages", max_chars=_MAX_TEXT)
+    return name, jsonread.integer(pair[1], name="packages")
 
 
 def _counted_rows(value: Any, name: str) -> tuple[CountedApproval, ...]:

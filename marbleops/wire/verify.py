@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from marbleops.approval.deployment import deployment_id
-from marbleops.approval.record import ChainError, head_message, record_hash, verify_chain
+from marbleops.approval.record import ChainError, head_message, last_signed, record_hash, verify_chain
 from marbleops.attestation.anchors import spki_der
 from marbleops.attestation.verdict import Check
 from marbleops.manifest.errors import ManifestError
@@ -108,7 +108,8 @@ def verify_deployment(
     records = steps.chain(shown.history)
     deployment = steps.deployment(records)
     steps.manifest_signature(shown.manifest)
-    manifest = steps.manifest(shown.manifest, records[-1])
+    decided = last_signed(records)
+    manifest = steps.manifest(shown.manifest, decided)
     pinned = steps.pinned(deployment, expect_deployment, pins, str(client.address))
     if pins is not None:
         pinned = pins.check(deployment, shown.history.records) or pinned
@@ -126,10 +127,10 @@ def verify_deployment(
         manifest=manifest,
         records=records,
         head=head,
-        approvals=records[-1].approvals,
+        approvals=decided.approvals,
         source=shown.source,
         pinned=pinned,
-        weakens=records[-1].weakens,
+        weakens=decided.weakens,
         checks=tuple(steps.checks),
         attested=attested,
     )
