@@ -2,7 +2,7 @@
 
 The public record holds the SHA-256 of these bytes, so a store can neither swap nor lose one unnoticed. Each
 effects document is complete in itself: the state's keys and secrets after the transition, and the lines it
-added to the log.
+added to the log. Format 1, which an earlier version wrote, is still read: it lacks what came later.
 """
 
 from __future__ import annotations
@@ -16,24 +16,30 @@ from typing import TYPE_CHECKING, Any
 
 from coordinator.domain.pki import Authorities, KeyPair
 from coordinator.domain.secrets import Material
-from coordinator.domain.state import SecretState
+from coordinator.domain.state import PendingUpdate, SecretState
 from coordinator.errors import CorruptStateError
 from marbleops.manifest.canonical import canonical_json
+from marbleops.manifest.errors import ManifestError
+from marbleops.manifest.parse import Strictness, parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_FORMAT = 1
+_FORMAT = 2
+_READABLE = frozenset({1, 2})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effects:
-    """Keys, secrets and log lines of one transition."""
+    """Keys, secrets and log lines of one transition; what the other fields mean, ``Enforcement`` says."""
 
     authorities: Authorities
     secrets: SecretState
     signature: bytes = field(repr=False)
     log: tuple[str, ...]
+    security_versions: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    pending: PendingUpdate | None = None
+    recovery: Mapping[str, bytes] = field(default_factory=lambda: MappingProxyType({}), repr=False)
 
 
 def encode_effects(effects: Effects) -> bytes:
@@ -51,6 +57,9 @@ def encode_effects(effects: Effects) -> bytes:
             "previousSecrets": _encode_secrets(effects.secrets.previous),
             "signature": _b64(effects.signature),
             "log": list(effects.log),
+            "securityVersions": dict(effects.security_versions),
+            "pending": None if effects.pending is None else _encode_pending(effects.pending),
+            "recovery": {name: _b64(secret) for name, secret in effects.recovery.items()},
         }
     )
 
@@ -63,10 +72,12 @@ def decode_effects(encoded: bytes) -> Effects:
     """
     try:
         document = json.loads(encoded)
-        if document["format"] != _FORMAT:
+        if document["format"] not in _READABLE:
             raise CorruptStateError(
-                f"effects have the format {document['format']}, this build knows {_FORMAT}"
+                f"effects have the format {document['format']}, this build knows up to {_FORMAT}"
             )
+        if document["format"] == 1:
+            document |= {"securityVersions": {}, "pending": None, "recovery": {}}
         intermediate = _decode_pair(document["intermediate"])
         marble_root = KeyPair.load(
             key_pkcs8=intermediate.key_pkcs8, certificate_der=_bytes(document["marbleRoot"])
@@ -83,8 +94,13 @@ def decode_effects(encoded: bytes) -> Effects:
             ),
             signature=_bytes(document["signature"]),
             log=tuple(document["log"]),
+            security_versions=MappingProxyType(document["securityVersions"]),
+            pending=None if document["pending"] is None else _decode_pending(document["pending"]),
+            recovery=MappingProxyType(
+                {name: _bytes(secret) for name, secret in document["recovery"].items()}
+            ),
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, ManifestError) as error:
         raise CorruptStateError("effects cannot be read") from error
 
 
@@ -96,21 +112,60 @@ def _decode_pair(document: Mapping[str, str]) -> KeyPair:
     return KeyPair.load(key_pkcs8=_bytes(document["key"]), certificate_der=_bytes(document["certificate"]))
 
 
-def _encode_secrets(secrets: Mapping[str, Material]) -> dict[str, Any]:
+def _encode_pending(pending: PendingUpdate) -> dict[str, Any]:
     return {
-        name: {"type": material.type, "private": _b64(material.private), "public": _b64(material.public)}
-        for name, material in secrets.items()
+        "manifest": _b64(pending.manifest.raw),
+        "required": dict(pending.required),
+        "missing": pending.missing,
     }
 
 
+def _decode_pending(document: Mapping[str, Any]) -> PendingUpdate:
+    return PendingUpdate(
+        manifest=parse(_bytes(document["manifest"]), strictness=Strictness.MARBLERUN),
+        required=MappingProxyType(document["required"]),
+        missing=document["missing"],
+    )
+
+
+def _encode_secrets(secrets: Mapping[str, Material]) -> dict[str, Any]:
+    return {name: json.loads(encode_material(material)) for name, material in secrets.items()}
+
+
 def _decode_secrets(document: Mapping[str, Mapping[str, str]]) -> Mapping[str, Material]:
-    return MappingProxyType(
-        {
-            name: Material(
-                type=entry["type"], private=_bytes(entry["private"]), public=_bytes(entry["public"])
-            )
-            for name, entry in document.items()
-        }
+    return MappingProxyType({name: _material(entry) for name, entry in document.items()})
+
+
+def encode_material(material: Material) -> bytes:
+    """Write one secret's value; a value without a certificate as format 1 did."""
+    document = {
+        "type": material.type,
+        "private": _b64(material.private),
+        "public": _b64(material.public),
+    }
+    if material.cert:
+        document["cert"] = _b64(material.cert)
+    return canonical_json(document)
+
+
+def decode_material(encoded: bytes) -> Material:
+    """Read one secret's value.
+
+    Raises:
+        CorruptStateError: it is none.
+    """
+    try:
+        return _material(json.loads(encoded))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CorruptStateError("an uploaded secret cannot be read") from error
+
+
+def _material(entry: Mapping[str, str]) -> Material:
+    return Material(
+        type=entry["type"],
+        private=_bytes(entry["private"]),
+        public=_bytes(entry["public"]),
+        cert=_bytes(entry.get("cert", "")),
     )
 
 

@@ -9,15 +9,24 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from coordinator.domain.effects import Effects, decode_effects, encode_effects
+from coordinator.domain import secrets
+from coordinator.domain.effects import (
+    Effects,
+    decode_effects,
+    decode_material,
+    encode_effects,
+    encode_material,
+)
 from coordinator.domain.phase import TRANSITIONS, Phase
-from coordinator.domain.state import Enforcement, Head, Ledger, Source, State
+from coordinator.domain.state import Enforcement, Head, Ledger, Source, State, raised
 from coordinator.errors import CorruptStateError, ManifestRefusedError
 from marbleops.approval import floors as floor_rules
 from marbleops.approval.limits import RULES_VERSION
 from marbleops.approval.record import (
+    Assertion,
     ChainError,
     PublicRecord,
     decode_record,
@@ -36,7 +45,8 @@ if TYPE_CHECKING:
     from marbleops.approval.floors import Floors
     from marbleops.manifest.model import Manifest
 
-_POINTER_FORMAT = 1
+_POINTER_FORMAT = 2
+_READABLE_POINTERS = frozenset({1, 2})
 MAX_RECORDS = 1_000_000
 MAX_BLOB_BYTES = 24 * 1024 * 1024
 """One blob before sealing: far above what the bounds on manifests, evidence and secrets add up to."""
@@ -49,6 +59,7 @@ class Shelf(StrEnum):
     EFFECTS = "effects"
     MANIFEST = "manifest"
     EVIDENCE = "evidence"
+    UPLOAD = "upload"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,10 +91,14 @@ class Transition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pointer:
-    """The one mutable value: the head of the history and the ledger. Sealed, never shown."""
+    """The one mutable value: the head of the history and the ledger. Sealed, never shown.
+
+    Of uploaded secrets it names the blobs; ``ledger.uploads`` is empty here.
+    """
 
     head: Head
     ledger: Ledger = field(default_factory=Ledger)
+    uploads: Mapping[str, Digest] = field(default_factory=lambda: MappingProxyType({}))
     source: Source | None = None
 
 
@@ -95,7 +110,18 @@ def blob_name(shelf: Shelf, digest: Digest) -> str:
 def pointer_of(state: State) -> Pointer:
     """Return the pointer that leads to *state*, which enforces something."""
     assert state.enforcement is not None
-    return Pointer(head=state.enforcement.head, ledger=state.ledger, source=state.enforcement.source)
+    return Pointer(
+        head=state.enforcement.head,
+        ledger=replace(state.ledger, uploads=MappingProxyType({})),
+        uploads={name: Digest.of(encode_material(value)) for name, value in state.ledger.uploads.items()},
+        source=state.enforcement.source,
+    )
+
+
+def upload_blobs(ledger: Ledger) -> dict[str, bytes]:
+    """Return the uploaded secrets as blobs, by name."""
+    encoded = [encode_material(value) for value in ledger.uploads.values()]
+    return {blob_name(Shelf.UPLOAD, Digest.of(value)): value for value in encoded}
 
 
 def evolve(state: State, transition: Transition) -> State:
@@ -109,12 +135,7 @@ def evolve(state: State, transition: Transition) -> State:
     return State(
         phase=Phase.ACCEPTING_MARBLES,
         authorities=transition.effects.authorities,
-        ledger=Ledger(
-            activations=state.ledger.activations,
-            attested=floor_rules.carry_attested(
-                state.ledger.attested, before.manifest if before else None, transition.manifest
-            ),
-        ),
+        ledger=_carry(state.ledger, before.manifest if before else None, transition.manifest),
         enforcement=Enforcement(
             manifest=transition.manifest,
             signature=transition.effects.signature,
@@ -125,7 +146,26 @@ def evolve(state: State, transition: Transition) -> State:
             head=Head(position=transition.record.position, hash=record_hash(encoded)),
             log=(*(before.log if before else ()), *transition.effects.log),
             source=transition.source,
+            security_versions=transition.effects.security_versions,
+            pending=transition.effects.pending,
+            recovery=transition.effects.recovery,
         ),
+    )
+
+
+def _carry(ledger: Ledger, old: Manifest | None, new: Manifest) -> Ledger:
+    """Keep what stays true: an uploaded value as long as its secret is defined alike (6.4)."""
+    uploads = {
+        name: value
+        for name, value in ledger.uploads.items()
+        if old is not None
+        and name in new.secrets
+        and secrets.same_definition(old.secrets[name], new.secrets[name])
+    }
+    return replace(
+        ledger,
+        attested=floor_rules.carry_attested(ledger.attested, old, new),
+        uploads=MappingProxyType(uploads),
     )
 
 
@@ -146,8 +186,14 @@ def replay(fresh: State, pointer: Pointer, fetch: Callable[[Shelf, Digest], byte
     for record in records:
         state = evolve(state, _restore(state, record, fetch))
     assert state.enforcement is not None
+    uploads = {
+        name: decode_material(_content(Shelf.UPLOAD, digest, fetch))
+        for name, digest in pointer.uploads.items()
+    }
     return replace(
-        state, ledger=pointer.ledger, enforcement=replace(state.enforcement, source=pointer.source)
+        state,
+        ledger=replace(pointer.ledger, uploads=MappingProxyType(uploads)),
+        enforcement=replace(state.enforcement, source=pointer.source),
     )
 
 
@@ -160,6 +206,8 @@ def encode_pointer(pointer: Pointer) -> bytes:
             "head": str(pointer.head.hash),
             "activations": dict(pointer.ledger.activations),
             "attested": floor_rules.attested_to_json(pointer.ledger.attested),
+            "uploads": {name: str(digest) for name, digest in pointer.uploads.items()},
+            "counters": dict(pointer.ledger.counters),
             "source": None if pointer.source is None else [pointer.source.url, pointer.source.revision],
         }
     )
@@ -173,7 +221,9 @@ def decode_pointer(encoded: bytes) -> Pointer:
     """
     try:
         document = json.loads(encoded)
-        if document["format"] != _POINTER_FORMAT:
+        if document["format"] == 1:
+            document |= {"uploads": {}, "counters": {}}
+        if document["format"] not in _READABLE_POINTERS:
             raise CorruptStateError(
                 f"the state pointer has a format this build does not know: {document['format']}"
             )
@@ -183,10 +233,12 @@ def decode_pointer(encoded: bytes) -> Pointer:
             ledger=Ledger(
                 activations=document["activations"],
                 attested=floor_rules.attested_from_json(document["attested"]),
+                counters=document["counters"],
             ),
+            uploads={name: Digest.parse(digest) for name, digest in document["uploads"].items()},
             source=None if source is None else Source(url=source[0], revision=source[1]),
         )
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise CorruptStateError("the state pointer cannot be read") from error
 
 
@@ -231,7 +283,7 @@ def _restore(state: State, record: PublicRecord, fetch: Callable[[Shelf, Digest]
             f"{place} was decided under the rules version {record.rules_version}, this build knows up to "
             f"{RULES_VERSION}: start a newer build"
         )
-    encoded_effects = _content(Shelf.EFFECTS, record.effects, fetch)
+    effects = decode_effects(_content(Shelf.EFFECTS, record.effects, fetch))
     manifest = _parse(_content(Shelf.MANIFEST, record.manifest, fetch), place)
     before = state.enforcement
     if before is not None and record.deployment != before.deployment:
@@ -240,9 +292,9 @@ def _restore(state: State, record: PublicRecord, fetch: Callable[[Shelf, Digest]
         raise CorruptStateError(f"{place} was decided under other SecurityVersion floors than those in force")
     return Transition(
         record=record,
-        effects=decode_effects(encoded_effects),
+        effects=effects,
         manifest=manifest,
-        floors=floors_after(before, manifest),
+        floors=floors_after(before, raised(manifest, effects.security_versions), record.assertion),
         evidence={},
         source=None,
     )
@@ -265,11 +317,14 @@ def readable_blobs(transition: Transition) -> dict[str, bytes]:
     return blobs
 
 
-def floors_after(before: Enforcement | None, manifest: Manifest) -> Floors:
-    """Return the floors once *manifest* is enforced; the same rule that the decision used."""
+def floors_after(
+    before: Enforcement | None, effective: Manifest, assertion: Assertion | None = None
+) -> Floors:
+    """Return the floors once *effective* is in force; the same rule that the decision used."""
     if before is None:
-        return floor_rules.advance(floor_rules.NO_FLOORS, None, manifest)
-    return floor_rules.advance(before.floors, before.manifest, manifest)
+        return floor_rules.advance(floor_rules.NO_FLOORS, None, effective)
+    declared = frozenset(assertion.decreases) if assertion else None
+    return floor_rules.advance(before.floors, before.effective, effective, declared=declared)
 
 
 def _content(shelf: Shelf, digest: Digest, fetch: Callable[[Shelf, Digest], bytes]) -> bytes:

@@ -87,13 +87,17 @@ def violations(floors: Floors, old: Manifest | None, new: Manifest) -> tuple[Flo
     return tuple(found)
 
 
-def advance(floors: Floors, old: Manifest | None, new: Manifest) -> Floors:
-    """Return the floors after *new* is enforced: raised everywhere, lowered only where *new* declares it.
+def advance(
+    floors: Floors, old: Manifest | None, new: Manifest, *, declared: frozenset[str] | None = None
+) -> Floors:
+    """Return the floors after *new* is enforced: raised everywhere, lowered only where it is declared.
 
+    By *new* itself, unless *declared* lists the packages: that is for deployments without signed commits.
     A declared decrease sets the name's floor to the new value and the pair's to the highest value still
     listed for it; a name whose pin is dropped keeps its floor for its return.
     """
-    declared = allowed_decreases(new) & {violation.package for violation in violations(floors, old, new)}
+    allowed = allowed_decreases(new) if declared is None else declared
+    declared = allowed & {violation.package for violation in violations(floors, old, new)}
     names, identities = dict(floors.names), dict(floors.identities)
     for name in declared:
         package = new.packages[name]

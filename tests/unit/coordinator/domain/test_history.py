@@ -133,7 +133,7 @@ def _set(name: str, value: Any) -> Callable[[dict[str, Any]], None]:
         (_set("position", 2), "its head says 3"),
         (_set("position", 0), "longer than its head at position 0"),
         (_set("head", str(Digest.of(b"x"))), "is missing"),
-        (_set("format", 2), "a format this build does not know"),
+        (_set("format", 3), "a format this build does not know"),
         (_set("attested", None), "cannot be read"),
         (_set("head", "sha256:00"), "cannot be read"),
     ],
@@ -172,7 +172,7 @@ def test_effects_round_trip() -> None:
     assert encode_effects(effects) == encoded
     assert service.snapshot().authorities.root.key_pkcs8 == effects.authorities.root.key_pkcs8
     assert str(effects.secrets.root) not in repr(effects)
-    for wrong in (b"", b"[]", b"{}", encoded.replace(b'"format":1', b'"format":2')):
+    for wrong in (b"", b"[]", b"{}", encoded.replace(b'"format":2', b'"format":3')):
         with pytest.raises(CorruptStateError):
             decode_effects(wrong)
 
