@@ -2,18 +2,21 @@
 
 Every message that MarbleRun has is given in MarbleRun's words. Where its check stops at the first violation
 in a random order, this one tells all of them in the order of the text. Not checked here, as there: whether
-certificates and keys parse, secret sizes, and templates (``template.dry_run``).
+users' certificates and recovery keys parse, secret sizes, and templates of texts (``template.dry_run``).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from marbleops.manifest.certificate_read import read_template
+from marbleops.manifest.certificate_template import CertificateTemplateError, check_creatable
 from marbleops.manifest.check_gitops import check_gitops
 from marbleops.manifest.issues import Issues
 from marbleops.manifest.position import JsonPath, decode_text, shown
 
 if TYPE_CHECKING:
+    from marbleops.manifest.certificate_template import CertificateTemplate
     from marbleops.manifest.model import Manifest, Package, Role, Secret, TLSTag
 
 CERTIFICATE_TYPES: Final = frozenset({"cert-rsa", "cert-ecdsa", "cert-ed25519"})
@@ -25,7 +28,6 @@ ACTIONS: Final = {
     "Secrets": ("ReadSecret", "WriteSecret"),
     "Manifest": ("UpdateManifest",),
 }
-_UNSET_TIME: Final = "0001-01-01T00:00:00Z"
 
 
 def check(manifest: Manifest) -> None:
@@ -189,11 +191,23 @@ def _check_secrets(manifest: Manifest, issues: Issues) -> None:
         if secret.type not in SECRET_TYPES:
             message = f"unknown type: {shown(secret.type)} for secret: {shown(name)}"
             issues.invalid((*path, "Type"), message, hint=issues.nearest(secret.type, sorted(SECRET_TYPES)))
-        template = secret.cert if isinstance(secret.cert, dict) else {}
-        dated = template.get("NotAfter", _UNSET_TIME) != _UNSET_TIME
+        template = _check_template(secret, path, issues)
+        dated = template is not None and template.not_after is not None
         if secret.type in CERTIFICATE_TYPES and dated and secret.valid_for:
             message = f"secret {shown(name)} sets both ValidFor and Cert.NotAfter"
             issues.invalid((*path, "ValidFor"), message, hint="keep one of the two")
+
+
+def _check_template(secret: Secret, path: JsonPath, issues: Issues) -> CertificateTemplate | None:
+    """Read the certificate template; one that is to become a certificate must be able to."""
+    try:
+        template = read_template(secret.cert)
+        if secret.type in CERTIFICATE_TYPES and not secret.user_defined:
+            check_creatable(template)
+    except CertificateTemplateError as error:
+        issues.invalid((*path, "Cert", *error.path), error.message)
+        return None
+    return template
 
 
 def _check_config(manifest: Manifest, issues: Issues) -> None:
