@@ -65,9 +65,14 @@ _KNOWN: tuple[tuple[str, str, Exit, str], ...] = (
     ("marbleops.manifest.errors", "ManifestError", Exit.REFUSED, "marbleops lint PATH"),
     ("marbleops.approval.policy", "PolicyError", Exit.REFUSED, "marbleops lint PATH"),
     ("marbleops.approval.errors", "EvidenceError", Exit.REFUSED, "marbleops statement --help"),
-    ("marbleops.wire.rest", "CoordinatorUnreachable", Exit.UNREACHABLE, "check the address and try again"),
-    ("marbleops.wire.rest", "UntrustedCoordinator", Exit.UNTRUSTED, "do not use it; ask who runs it"),
-    ("marbleops.wire.rest", "CoordinatorError", Exit.REFUSED, "marbleops verify --coordinator HOST:PORT"),
+    (
+        "marbleops.wire.connection",
+        "CoordinatorUnreachable",
+        Exit.UNREACHABLE,
+        "check the address and try again",
+    ),
+    ("marbleops.wire.attest", "UntrustedCoordinator", Exit.UNTRUSTED, "do not use it; ask who runs it"),
+    ("marbleops.wire.envelope", "CoordinatorError", Exit.REFUSED, "marbleops verify --coordinator HOST:PORT"),
     ("marbleops.attestation.platform.measure", "MeasureError", Exit.USAGE, "check enclave.json"),
     (
         "marbleops.attestation.platform.simulation",

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from marbleops.wire.identity import ClientIdentity
+
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 """The largest page of history: a hundred records with their floors, in base64."""
 MAX_STRANGER_BYTES = 2 * 1024 * 1024
@@ -71,11 +73,20 @@ class Answer:
 class PinnedHttps:
     """One keep-alive connection to one address, opened again when needed."""
 
-    def __init__(self, address: Address, *, connect_timeout: float, timeout: float) -> None:
+    def __init__(
+        self,
+        address: Address,
+        *,
+        connect_timeout: float,
+        timeout: float,
+        identity: ClientIdentity | None = None,
+    ) -> None:
         self.address = address
         self._connect_timeout = connect_timeout
         self._timeout = timeout
         self._context = _unverified_context()
+        if identity is not None:
+            identity.present_in(self._context)
         self._http: _Connection | None = None
         self.pin: bytes | None = None
 

@@ -22,7 +22,6 @@ from marbleops.approval.record import MAX_RECORD_BYTES
 from marbleops.attestation.collateral import Collateral, CollateralError
 from marbleops.manifest.canonical import canonical_json
 from marbleops.manifest.digest import Digest
-from marbleops.manifest.errors import ManifestError
 from marbleops.manifest.limits import MAX_MANIFEST_BYTES
 from marbleops.manifest.parse import Strictness, load
 from marbleops.wire.attest import AttestedCoordinator, Trust, UntrustedCoordinator, attest_certificate
@@ -30,11 +29,11 @@ from marbleops.wire.connection import (
     MAX_ANSWER_BYTES,
     MAX_STRANGER_BYTES,
     Address,
-    Answer,
     CoordinatorUnreachable,
     PinnedHttps,
     UnexpectedCertificate,
 )
+from marbleops.wire.envelope import CoordinatorError, Reading, data_object, open_envelope
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,20 +62,6 @@ _RETRIES_OF_A_RACE = 3
 
 class NotAttested(Exception):  # noqa: N818  a programming mistake, named as a state
     """A call was made before ``attest`` succeeded."""
-
-
-class CoordinatorError(Exception):
-    """The Coordinator answered with an error, or with something that is not the interface's form.
-
-    ``status`` is the envelope's word (``error`` or ``fail``), ``malformed`` where there is no good envelope.
-    """
-
-    def __init__(self, http: int, status: str, message: str, data: Any = None) -> None:
-        super().__init__(message or f"HTTP {http}")
-        self.http = http
-        self.status = status
-        self.message = message
-        self.data = data
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,8 +162,8 @@ class CoordinatorClient:
 
     def status(self) -> Status:
         """Ask where the Coordinator stands."""
-        found = dict(_object(self._attested_get("/api/v2/status")))
-        with _Reading():
+        found = dict(data_object(self._attested_get("/api/v2/status")))
+        with Reading():
             code = jsonread.integer(found.pop("code", None), name="code")
             message = jsonread.text(found.pop("message", None), name="message", max_chars=65_536)
         return Status(code=code, message=message, extra=found)
@@ -186,12 +171,12 @@ class CoordinatorClient:
     def manifest(self) -> FetchedManifest | None:
         """Fetch the enforced manifest; None where there is none yet."""
         try:
-            found = _object(self._attested_get("/api/v2/manifest"))
+            found = data_object(self._attested_get("/api/v2/manifest"))
         except CoordinatorError as error:
             if error.message == "requested value not set":  # MarbleRun's words, marblerun-core 11
                 return None
             raise
-        with _Reading():
+        with Reading():
             raw = jsonread.base64_bytes(found.get("manifest"), name="manifest")
             fingerprint = jsonread.text(found.get("manifestFingerprint"), name="fingerprint", max_chars=64)
             signature = jsonread.base64_bytes(found.get("manifestSignatureRootECDSA"), name="signature")
@@ -202,7 +187,7 @@ class CoordinatorClient:
     def policy(self) -> dict[str, Any] | None:
         """Ask for the policy in force; None where no manifest with a GitOps section is enforced."""
         try:
-            return dict(_object(self._attested_get("/api/v2/gitops/policy")))
+            return dict(data_object(self._attested_get("/api/v2/gitops/policy")))
         except CoordinatorError as error:
             if error.http == 409:
                 return None
@@ -219,7 +204,7 @@ class CoordinatorClient:
             fetched = self.manifest()
             if policy is None or fetched is None:
                 return None
-            with _Reading():
+            with Reading():
                 if jsonread.digest(policy.get("digest"), name="digest") != fetched.digest:
                     continue  # an update came in between
                 return _enforced(fetched.raw, policy)
@@ -230,8 +215,8 @@ class CoordinatorClient:
         records: list[bytes] = []
         position: int | None = since
         for _ in range(MAX_HISTORY_PAGES):
-            page = _object(self._attested_get(f"/api/v2/gitops/history?from={position}"))
-            with _Reading():
+            page = data_object(self._attested_get(f"/api/v2/gitops/history?from={position}"))
+            with Reading():
                 found, position, head = _read_page(page, first=since + len(records))
             records.extend(found)
             if position is None:
@@ -259,13 +244,13 @@ class CoordinatorClient:
             if error.http != 422 or not isinstance(error.data, dict):
                 raise
             answer = error.data
-        with _Reading():
+        with Reading():
             return decision_from_json(answer)
 
     def update_log(self) -> tuple[str, ...]:
         """Fetch the update log, one JSON text per line, as MarbleRun has it."""
-        found = _object(self._attested_get("/api/v2/update"))
-        with _Reading():
+        found = data_object(self._attested_get("/api/v2/update"))
+        with Reading():
             return jsonread.texts(
                 found.get("updateLog"), name="updateLog", max_items=1_000_000, max_chars=65_536
             )
@@ -278,7 +263,7 @@ class CoordinatorClient:
             if error.http in (403, 404):
                 return None
             raise
-        with _Reading():
+        with Reading():
             raw = jsonread.base64_bytes(found, name="evidence")
             if Digest.of(raw) != digest:
                 raise jsonread.JsonShapeError("the evidence has another digest")
@@ -309,53 +294,7 @@ class CoordinatorClient:
             answer = self._https.request(method, target, body, repeatable=body is None, limit=limit)
         except UnexpectedCertificate as error:
             raise UntrustedCoordinator(str(error), code="certificate-changed") from error
-        return _open_envelope(answer)
-
-
-class _Reading:
-    """Turns shape errors of an answer into CoordinatorError."""
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, (jsonread.JsonShapeError, ManifestError, ValueError)):
-            raise CoordinatorError(200, "malformed", f"the Coordinator's answer: {error}") from error
-
-
-def _open_envelope(answer: Answer) -> Any:
-    try:
-        envelope = json.loads(answer.body, object_pairs_hook=_unique, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise CoordinatorError(answer.status, "malformed", "the answer is not JSON") from error
-    if not isinstance(envelope, dict):
-        raise CoordinatorError(answer.status, "malformed", "the answer is not an object")
-    if answer.status == 200 and envelope.get("status") == "success":
-        return envelope.get("data")
-    words, message = envelope.get("status"), envelope.get("message")
-    raise CoordinatorError(
-        answer.status,
-        words if words in ("error", "fail") else "malformed",
-        message if isinstance(message, str) else "",
-        envelope.get("data"),
-    )
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a member stands twice")
-    return found
-
-
-def _no_constant(word: str) -> None:
-    raise ValueError(f"{word} is not JSON")
-
-
-def _object(value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise CoordinatorError(200, "malformed", "the answer's data is not an object")
-    return value
+        return open_envelope(answer)
 
 
 def _enforced(raw: bytes, policy: Mapping[str, Any]) -> Enforced:
