@@ -6,6 +6,7 @@ the same contract suite in ``tests/contract``.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
@@ -43,13 +44,22 @@ class Store(Protocol):
 
 
 class Sealer(Protocol):
-    """Encrypts for this enclave. Stateless."""
+    """Encrypts for this enclave on this machine. Stateless."""
 
     def seal(self, plaintext: bytes, aad: bytes, *, policy: SealPolicy) -> bytes:
         """Encrypt and authenticate *plaintext* and authenticate *aad*."""
 
     def unseal(self, sealed: bytes, aad: bytes) -> bytes:
         """Open *sealed*; raise ForeignSealError for another identity's key, SealError for altered bytes."""
+
+    def key_name(self, policy: SealPolicy) -> str:
+        """Name, one-way, the key that seals under *policy* now: 32 hexadecimal digits."""
+
+    def policy_of(self, sealed: bytes) -> SealPolicy | None:
+        """Return the policy that *sealed* names, or None where no sealer of this kind made it."""
+
+    def circumstances(self) -> Mapping[str, str]:
+        """Say in plain words what the keys depend on (machine, microcode, build), to explain their loss."""
 
 
 class QuoteIssuer(Protocol):
@@ -78,3 +88,40 @@ class Entropy(Protocol):
 
     def bytes(self, count: int) -> bytes:
         """Return *count* random bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActivationEvent:
+    """One successful activation, as ``GET /events`` tells it (marblerun-core section 9)."""
+
+    at: datetime
+    marble_type: str
+    uuid: str
+    quote: bytes
+
+
+class Observer(Protocol):
+    """Who counts activations. It never fails and never waits: a marble's turn does not depend on it."""
+
+    def activation_attempt(self, marble_type: str | None, uuid: str) -> None:
+        """Count a call; *marble_type* is None where the enforced manifest has no such type."""
+
+    def activation_success(self, event: ActivationEvent) -> None:
+        """Count and remember an activation that is durable."""
+
+    def events(self) -> tuple[ActivationEvent, ...]:
+        """Return the newest successes, oldest first; the number is bounded."""
+
+
+class Unobserved:
+    """An observer that forgets everything."""
+
+    def activation_attempt(self, marble_type: str | None, uuid: str) -> None:
+        """Forget the call."""
+
+    def activation_success(self, event: ActivationEvent) -> None:
+        """Forget the activation."""
+
+    def events(self) -> tuple[ActivationEvent, ...]:
+        """Return nothing."""
+        return ()
