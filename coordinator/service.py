@@ -295,10 +295,7 @@ class Service:
         for _ in range(_ACTIVATION_ATTEMPTS):
             state = self.snapshot()
             admission = activation.admit(state, request, verdict)
-            now = self._ports.clock.now()
-            rendered = activation.parameters(
-                state, admission, csr=request.csr, at=now, random=self._ports.entropy.bytes
-            )
+            rendered = activation.parameters(state, admission, csr=request.csr, making=self._making())
             try:
                 self._guard.commit_ledger(state, _counting(admission))
             except ConflictError:

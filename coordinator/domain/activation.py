@@ -2,7 +2,8 @@
 
 ``admit`` decides on a verified quote, ``parameters`` renders what an admitted marble receives, ``count``
 writes it into the ledger. The order of refusals is MarbleRun's: evidence before budget, both before UUID and
-CSR.
+CSR. A manifest's infrastructures change nothing, as their contents do not in MarbleRun; unlike there, they do
+not hide the reason of a refusal either (A13).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from coordinator.domain import pki, rendering, secrets
+from coordinator.domain.ttls import ttls_config
 from coordinator.errors import (
     ActivationFailedError,
     InvalidMarbleRequestError,
@@ -24,10 +26,9 @@ from marbleops.attestation.binding import marble_report_data
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from datetime import datetime
 
-    from coordinator.domain.making import Random
-    from coordinator.domain.state import Enforcement, Ledger, State
+    from coordinator.domain.making import Making
+    from coordinator.domain.state import Ledger, State
     from marbleops.attestation.verdict import Verdict
     from marbleops.manifest.model import File, Marble, Package
 
@@ -79,7 +80,7 @@ def admit(state: State, request: ActivationRequest, verdict: Verdict | None) -> 
     marble = enforcement.manifest.marbles.get(request.marble_type)
     if marble is None:
         raise MarbleRefusedError("unknown marble type requested")
-    package = enforcement.manifest.packages.get(marble.package)
+    package = enforcement.packages.get(marble.package)
     if package is None:
         raise MarbleRefusedError(f'undefined package "{marble.package}"')
     attested = None if verdict is None else _appraise(marble.package, package, request, verdict)
@@ -119,14 +120,12 @@ def count(ledger: Ledger, admission: Admission) -> Ledger:
     return ledger
 
 
-def parameters(
-    state: State, admission: Admission, *, csr: bytes, at: datetime, random: Random
-) -> RenderedParameters:
+def parameters(state: State, admission: Admission, *, csr: bytes, making: Making) -> RenderedParameters:
     """Issue the marble's certificate and render its files, environment and arguments.
 
     Raises:
-        ActivationFailedError: the CSR is unusable, a template cannot be rendered, or the result is too large
-        for an answer; the activation is not counted then.
+        ActivationFailedError: the CSR is unusable, a secret is not there yet, a template cannot be rendered,
+        or the result is too large for an answer; the activation is not counted then.
     """
     enforcement = state.enforcement
     assert enforcement is not None
@@ -135,19 +134,28 @@ def parameters(
         csr=csr,
         uuid=admission.uuid,
         marble_type=admission.marble_type,
-        at=at,
-        random=random,
+        at=making.at,
+        random=making.random,
     )
     credentials = rendering.Credentials(authorities=state.authorities, leaf=leaf)
-    current, previous = _secrets(enforcement, admission)
+    current, previous = _secrets(state, admission, making)
+    reserved = rendering.reserved_env(credentials)
+    connections = ttls_config(
+        enforcement.manifest,
+        admission.marble,
+        leaf=leaf,
+        marble_root=state.authorities.marble_root,
+        secrets=current,
+    )
+    if connections is not None:
+        reserved["MARBLE_TTLS_CONFIG"] = connections
     resolve = rendering.resolver(credentials, current=current, previous=previous)
     given = admission.marble.parameters
     room = MAX_PARAMETERS_BYTES - sum(len(argument.encode()) for argument in given.argv)
+    room = _reserve(room, len(connections or b""))
     files, room = _render_all(given.files, rendering.render_file, resolve, room)
     env, _ = _render_all(given.env, rendering.render_env, resolve, room)
-    return RenderedParameters(
-        files=files, env={**env, **rendering.reserved_env(credentials)}, argv=given.argv
-    )
+    return RenderedParameters(files=files, env={**env, **reserved}, argv=given.argv)
 
 
 def _render_all(
@@ -160,12 +168,16 @@ def _render_all(
     rendered = {}
     for name, file in sorted(entries.items()):
         rendered[name] = render(name, file, resolve)
-        room -= len(name.encode()) + len(rendered[name])
-        if room < 0:
-            raise ActivationFailedError(
-                f"customizing marble parameters: they have more than {MAX_PARAMETERS_BYTES} bytes together"
-            )
+        room = _reserve(room, len(name.encode()) + len(rendered[name]))
     return rendered, room
+
+
+def _reserve(room: int, size: int) -> int:
+    if size > room:
+        raise ActivationFailedError(
+            f"customizing marble parameters: they have more than {MAX_PARAMETERS_BYTES} bytes together"
+        )
+    return room - size
 
 
 def parse_uuid(text: str) -> str:
@@ -208,7 +220,7 @@ def _appraise(
     )
     appraisal = appraise(verdict, reference, report_data=marble_report_data(request.peer_certificate))
     if not appraisal.accepted:
-        raise MarbleRefusedError(f'invalid quote for package "{name}": {appraisal.reason}')
+        raise MarbleRefusedError(f"invalid quote: {appraisal.reason} (package {name!r})")
     report = verdict.report
     if report is None:
         raise MarbleRefusedError("invalid quote: no report")
@@ -218,20 +230,26 @@ def _appraise(
 
 
 def _secrets(
-    enforcement: Enforcement, admission: Admission
-) -> tuple[Mapping[str, secrets.Material], Mapping[str, secrets.Material]]:
+    state: State, admission: Admission, making: Making
+) -> tuple[secrets.MarbleSecrets, secrets.MarbleSecrets]:
+    """Give the secrets as this marble sees them: under the current root secret and under the previous one."""
+    enforcement = state.enforcement
+    assert enforcement is not None
+    kept = enforcement.secrets
     marble_name = "" if admission.marble.disable_secret_binding else admission.marble_type
-    definitions = enforcement.manifest.secrets
-    try:
-        current, previous = (
-            secrets.for_marble(
-                definitions, stored, root_secret=root, uuid=admission.uuid, marble_name=marble_name
-            )
-            for stored, root in (
-                (enforcement.secrets.current, enforcement.secrets.root),
-                (enforcement.secrets.previous, enforcement.secrets.previous_root),
-            )
+    current, previous = (
+        secrets.for_marble(
+            enforcement.manifest.secrets,
+            stored,
+            root_secret=root,
+            uuid=admission.uuid,
+            marble_name=marble_name,
+            issuer=state.authorities.marble_root,
+            making=making,
         )
-    except ValueError as error:
-        raise ActivationFailedError("generating marble secrets: invalid secret size") from error
+        for stored, root in (
+            (state.current_secrets, kept.root),
+            (kept.previous, kept.previous_root),
+        )
+    )
     return current, previous

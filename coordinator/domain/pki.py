@@ -8,6 +8,7 @@ arguments.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import ipaddress
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from coordinator.errors import ActivationFailedError
+from marbleops.attestation.der import SEQUENCE, read_all, read_one
 
 if TYPE_CHECKING:
     from coordinator.domain.making import Random
@@ -31,7 +33,8 @@ MARBLE_TYPE_OID = x509.ObjectIdentifier("1.3.9903.2.1")
 FOREVER = timedelta(seconds=(2**63 - 1) // 10**9)
 MAX_CSR_BYTES = 64 * 1024
 
-_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFC7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973
+_SPARE_BITS = 128
+"""Random bits beyond the order of a curve, so that the bias of a scalar is negligible."""
 _CSR_NAME_OIDS = (
     NameOID.COUNTRY_NAME,
     NameOID.STATE_OR_PROVINCE_NAME,
@@ -111,7 +114,7 @@ def create_root(
     A *marking*, as an insecure platform has one, becomes the organization of the root and of everything that
     is issued below it, so that whoever looks at any certificate sees it.
     """
-    key = _new_key(random)
+    key = new_key(ec.SECP384R1(), random)
     subject = _subject(ROOT_NAME, marking)
     certificate = _authority(subject, names, at, random, subject_key=key, issuer=None)
     return KeyPair(key=key, certificate=certificate)
@@ -119,7 +122,7 @@ def create_root(
 
 def renew(root: KeyPair, *, names: tuple[str, ...], at: datetime, random: Random) -> Authorities:
     """Make a new intermediate under *root* and the marble root of the same key (section 3, Rotation)."""
-    key = _new_key(random)
+    key = new_key(ec.SECP384R1(), random)
     subject = _subject(INTERMEDIATE_NAME, marking_of(root.certificate))
     intermediate = _authority(subject, names, at, random, subject_key=key, issuer=root)
     marble_root = _authority(subject, names, at, random, subject_key=key, issuer=None)
@@ -155,7 +158,7 @@ def issue_leaf(
         ActivationFailedError: the CSR cannot be read or is not signed by its own key.
     """
     request = _parse_csr(csr)
-    key = _new_key(random)
+    key = new_key(ec.SECP384R1(), random)
     issuer = authorities.marble_root.certificate
     subject = _leaf_subject(request.subject, uuid, marking_of(issuer))
     builder = _builder(subject, issuer.subject, key, at, random)
@@ -170,6 +173,31 @@ def issue_leaf(
         x509.UnrecognizedExtension(MARBLE_TYPE_OID, marble_type.encode()), critical=False
     )
     return KeyPair(key=key, certificate=builder.sign(authorities.marble_root.key, hashes.SHA384()))
+
+
+def key_identifier(spki: bytes) -> bytes:
+    """SHA-256 over the content of the key's BIT STRING, cut to 20 bytes: what Go has done since 1.25."""
+    _, key = read_all(read_one(spki, SEQUENCE))
+    return hashlib.sha256(key.content[1:]).digest()[:20]
+
+
+def new_key(curve: ec.EllipticCurve, random: Random) -> ec.EllipticCurvePrivateKey:
+    """Make a key of *curve*."""
+    length = (curve.key_size + _SPARE_BITS + 7) // 8
+    scalar = int.from_bytes(random(length), "big") % (curve.group_order - 1) + 1
+    return ec.derive_private_key(scalar, curve)
+
+
+def new_serial(random: Random) -> int:
+    """Draw a serial number below 2^128, never 0."""
+    return max(1, int.from_bytes(random(16), "big"))
+
+
+def pem(label: str, der: bytes) -> bytes:
+    """Write DER as PEM, in lines of 64 characters, whatever it holds."""
+    body = base64.b64encode(der).decode()
+    lines = [body[index : index + 64] for index in range(0, len(body), 64)]
+    return "\n".join([f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", ""]).encode()
 
 
 def sign(pair: KeyPair, message: bytes, *, algorithm: hashes.HashAlgorithm) -> bytes:
@@ -199,7 +227,9 @@ def _authority(
     builder = builder.add_extension(_key_usage(sign_certificates=True, agree=False), critical=True)
     builder = builder.add_extension(_EXTENDED_USAGE, critical=False)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-    builder = builder.add_extension(x509.SubjectKeyIdentifier(_key_identifier(subject_key)), critical=False)
+    builder = builder.add_extension(
+        x509.SubjectKeyIdentifier(key_identifier(_spki(subject_key.public_key()))), critical=False
+    )
     if issuer is not None:
         builder = builder.add_extension(_authority_key_identifier(issuer), critical=False)
     builder = builder.add_extension(x509.SubjectAlternativeName(_own_names(names)), critical=False)
@@ -215,7 +245,7 @@ def _builder(
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key.public_key())
-        .serial_number(max(1, int.from_bytes(random(16), "big")))
+        .serial_number(new_serial(random))
         .not_valid_before(begin)
         .not_valid_after(begin + FOREVER)
     )
@@ -288,21 +318,7 @@ def _requested_names(request: x509.CertificateSigningRequest) -> list[x509.Gener
 
 
 def _authority_key_identifier(issuer: KeyPair) -> x509.AuthorityKeyIdentifier:
-    return x509.AuthorityKeyIdentifier(_key_identifier(issuer.key), None, None)
-
-
-def _key_identifier(key: ec.EllipticCurvePrivateKey) -> bytes:
-    """SHA-256 over the BIT STRING's content, cut to 20 bytes: what Go has done since 1.25."""
-    point = key.public_key().public_bytes(
-        serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint
-    )
-    return hashlib.sha256(point).digest()[:20]
-
-
-def _new_key(random: Random) -> ec.EllipticCurvePrivateKey:
-    """Make a P-384 key from 64 random bytes, 128 bits more than the order, so that the bias is negligible."""
-    scalar = int.from_bytes(random(64), "big") % (_ORDER - 1) + 1
-    return ec.derive_private_key(scalar, ec.SECP384R1())
+    return x509.AuthorityKeyIdentifier(key_identifier(issuer.spki), None, None)
 
 
 def _private(key: ec.EllipticCurvePrivateKey, encoding: serialization.Encoding) -> bytes:

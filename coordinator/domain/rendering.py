@@ -61,7 +61,9 @@ def resolver(
         if path.root is Root.MARBLERUN:
             return reserved[path.name]
         material = (current if path.root is Root.SECRETS else previous)[path.name]
-        return TemplateValue(type=material.type, public=material.public, private=material.private)
+        return TemplateValue(
+            type=material.type, cert=material.cert, public=material.public, private=material.private
+        )
 
     return resolve
 

@@ -8,16 +8,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from coordinator.domain.secrets import check_definitions
-from coordinator.errors import ManifestRefusedError, NotSupportedYetError
+from coordinator.domain.ttls import check_connections
+from coordinator.errors import ManifestRefusedError, NotSupportedYetError, SecretRefusedError
 from marbleops.manifest.errors import ManifestError
 from marbleops.manifest.template import dry_run
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from coordinator.domain.secrets import Material
     from marbleops.manifest.model import Manifest
 
 DROP_IN = "A drop-in MarbleRun Coordinator"
+LATER = "a later version"
 MAX_PACKAGE_NAME_CHARS = 256
 """What floors and attested versions can name (``approval.floors``); GitOps manifests keep to 64 anyway."""
+_UNSUPPORTED_FEATURES = frozenset({"azurehsmsealing"})
 
 
 def check_supported(manifest: Manifest) -> None:
@@ -25,24 +31,39 @@ def check_supported(manifest: Manifest) -> None:
 
     Raises:
         NotSupportedYetError: a feature of a later version.
-        ManifestRefusedError: secrets or templates that could never be rendered, or names and sizes beyond
-        what is kept.
+        ManifestRefusedError: secrets, connections or templates that no marble could be given, names and sizes
+        beyond what is kept, or a signed deployment that asks to keep nothing.
     """
-    for name, marble in sorted(manifest.marbles.items()):
-        if marble.tls:
-            raise NotSupportedYetError(f"Marbles.{name}.TLS: a TLS tag", DROP_IN)
-    if manifest.recovery_keys:
-        raise NotSupportedYetError("RecoveryKeys", DROP_IN)
-    if manifest.config.seal_mode == "Disabled":
-        raise NotSupportedYetError("Config.SealMode: the mode Disabled", DROP_IN)
-    if manifest.config.feature_gates:
-        raise NotSupportedYetError(
-            f"Config.FeatureGates: {', '.join(manifest.config.feature_gates)}", DROP_IN
+    for feature in manifest.config.feature_gates:
+        if feature.lower() in _UNSUPPORTED_FEATURES:
+            raise NotSupportedYetError(f"Config.FeatureGates: {feature}", LATER)
+    if manifest.gitops is not None and manifest.config.seal_mode == "Disabled":
+        raise ManifestRefusedError(
+            "Config.SealMode: the mode Disabled keeps nothing over a restart, but a deployment under signed "
+            "commits must not forget what was enforced; use ProductKey or UniqueKey"
         )
     if any(len(name) > MAX_PACKAGE_NAME_CHARS for name in manifest.packages):
         raise ManifestRefusedError(f"Packages: a name has more than {MAX_PACKAGE_NAME_CHARS} characters")
-    check_definitions(manifest.secrets)
+    try:
+        check_definitions(manifest.secrets)
+    except ManifestRefusedError as error:
+        raise ManifestRefusedError(f"generating secrets from manifest: {error}") from error
+    check_connections(manifest)
     try:
         dry_run(manifest)
     except ManifestError as error:
         raise ManifestRefusedError(f"running manifest template dry run: {error}") from error
+
+
+def check_uploads(manifest: Manifest, values: Mapping[str, Material]) -> None:  # noqa: ARG001
+    """Refuse uploaded values that a template of the manifest could not write (marblerun-core 5.7).
+
+    Every other user-defined secret has a dummy value.
+
+    Raises:
+        SecretRefusedError: with the place of the template.
+    """
+    try:
+        dry_run(manifest)
+    except ManifestError as error:
+        raise SecretRefusedError(f"running manifest template dry run: {error}") from error

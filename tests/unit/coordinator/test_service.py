@@ -106,19 +106,20 @@ def test_unchanged_is_idempotent() -> None:
 
 
 def test_unsupported_features_are_refused_when_set() -> None:
-    """TLS tags, certificate secrets and the like are refused at set time, as a decision with its reason."""
+    """What no marble could be given is refused at set time, as a decision with its reason."""
 
     def change(made: dict[str, Any]) -> None:
-        made["Secrets"]["web"] = {"Type": "cert-ecdsa", "Size": 256}
+        made["Secrets"]["web"] = {"Type": "cert-ecdsa", "Size": 255}
 
     world = SmallWorld()
     service, raw = world.open(), shop.manifest(change=change)
     decision = service.update(raw, shop.genesis_evidence(raw), dry_run=True, source=None)
     assert decision.outcome is Outcome.REFUSED
-    assert "Secrets.web: a secret of type cert-ecdsa is not supported yet" in decision.summary
+    assert "invalid secret size for cert-ecdsa secret web" in decision.summary
     with pytest.raises(NotSupportedYetError):
         service.set_manifest(
-            b'{"Packages":{"p":{"Debug":true}},"Marbles":{"m":{"Package":"p","TLS":["t"]}},"TLS":{"t":{}}}'
+            b'{"Packages":{"p":{"Debug":true}},"Marbles":{"m":{"Package":"p"}},'
+            b'"Config":{"FeatureGates":["AzureHSMSealing"]}}'
         )
 
 

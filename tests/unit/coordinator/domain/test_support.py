@@ -16,37 +16,75 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def _tag(made: dict[str, Any]) -> None:
-    made["TLS"] = {"web": {"Outgoing": [{"Port": "1", "Addr": "a"}]}}
+def _tag(**entry: str) -> Callable[[dict[str, Any]], None]:
+    def change(made: dict[str, Any]) -> None:
+        made["TLS"] = {"web": {"Outgoing": [{"Port": "1", "Addr": "a", **entry}]}}
+        made["Marbles"]["backend"]["TLS"] = ["web"]
+
+    return change
+
+
+def _incoming(made: dict[str, Any]) -> None:
+    entry = {"Port": "1", "Cert": "shared", "DisableClientAuth": True}
+    made["TLS"] = {"web": {"Incoming": [entry]}}
     made["Marbles"]["backend"]["TLS"] = ["web"]
-
-
-def _recovery(made: dict[str, Any]) -> None:
-    made["RecoveryKeys"] = {"k": "PEM"}
 
 
 def _unsealed(made: dict[str, Any]) -> None:
     made["Config"]["SealMode"] = "Disabled"
 
 
-def _feature(made: dict[str, Any]) -> None:
-    made["Config"]["FeatureGates"] = ["SignQuoteEndpoint"]
+def _features(*names: str) -> Callable[[dict[str, Any]], None]:
+    def change(made: dict[str, Any]) -> None:
+        made["Config"]["FeatureGates"] = list(names)
+
+    return change
+
+
+def _secret(**definition: Any) -> Callable[[dict[str, Any]], None]:
+    def change(made: dict[str, Any]) -> None:
+        made["Secrets"]["more"] = definition
+
+    return change
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (_tag, r"Marbles\.backend\.TLS"),
-        (_recovery, "RecoveryKeys"),
-        (_unsealed, "SealMode"),
-        (_feature, "SignQuoteEndpoint"),
+        (_tag(Addr="{{ string .Secrets.token }}"), r"TLS\.Outgoing\.web: a template in Addr or Port"),
+        (_tag(Port="{{"), r"TLS\.Outgoing\.web: a template"),
+        (_incoming, r"TLS\.Incoming\.web: the secret shared has no certificate"),
+        (_unsealed, "SealMode: the mode Disabled .* signed commits"),
+        (
+            _secret(Type="cert-ecdsa", Size=255),
+            "generating secrets from manifest: invalid secret size for cert",
+        ),
     ],
 )
-def test_later_features_are_named(change: Callable[[dict[str, Any]], None], words: str) -> None:
-    """Each refusal names the place in the manifest and the version that brings the feature."""
-    with pytest.raises(NotSupportedYetError, match=words) as raised:
+def test_refused_when_set(change: Callable[[dict[str, Any]], None], words: str) -> None:
+    """Each refusal names the place in the manifest."""
+    with pytest.raises(ManifestRefusedError, match=words):
         check_supported(_parse(change))
-    assert raised.value.comes_with == "A drop-in MarbleRun Coordinator"
+
+
+def test_sealing_by_an_hsm_comes_later() -> None:
+    """The one feature gate that nothing stands behind."""
+    with pytest.raises(NotSupportedYetError, match="azurehsmSEALING"):
+        check_supported(_parse(_features("SignQuoteEndpoint", "azurehsmSEALING")))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _tag(),
+        _features("signquoteendpoint", "MonotonicCounter"),
+        _secret(Type="cert-rsa", Size=2048),
+        lambda _: None,
+    ],
+)
+def test_supported(change: Callable[[dict[str, Any]], None]) -> None:
+    """TLS tags, features and certificates pass, and what the tests enforce everywhere."""
+    check_supported(_parse(change))
 
 
 def test_templates_are_tried_out() -> None:
@@ -78,11 +116,6 @@ def test_a_package_name_that_floors_cannot_hold() -> None:
     made["Packages"]["p" * 257] = made["Packages"]["backend"]
     with pytest.raises(ManifestRefusedError, match="more than 256 characters"):
         check_supported(parse(json.dumps(made).encode(), strictness=Strictness.MARBLERUN))
-
-
-def test_the_sample_is_supported() -> None:
-    """What the tests enforce everywhere passes."""
-    check_supported(_parse(lambda _: None))
 
 
 def _parse(change: Callable[[dict[str, Any]], None]) -> Any:

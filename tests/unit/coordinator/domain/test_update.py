@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from coordinator.domain import secrets
+from coordinator.domain.making import Making
 from coordinator.domain.update import log_line
 from marbleops.approval.decision import ChangeClass, Outcome
 from marbleops.approval.record import verify_chain
 from tests.fakes import shop
-from tests.fakes.small_world import SmallWorld, activation, make_csr, marble_quote
+from tests.fakes.small_world import FakeEntropy, SmallWorld, activation, make_csr, marble_quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,6 +86,8 @@ def test_a_secret_put_back_is_another_one() -> None:
             root_secret=enforcement.secrets.root,
             uuid=uuid,
             marble_name="backend",
+            issuer=service.snapshot().authorities.marble_root,
+            making=Making(at=datetime(2026, 11, 23, tzinfo=UTC), random=FakeEntropy().bytes),
         )
         return found["own"].private
 
