@@ -31,6 +31,15 @@ MAX_MANIFEST_BODY = 2 * 1024 * 1024
 MAX_UPDATE_BODY = 13 * 1024 * 1024
 """A manifest and 8 MiB of evidence, in base64 (approvals.md section 4)."""
 
+MAX_SECRETS_BODY = 4 * 1024 * 1024
+"""Values of secrets that users upload, in base64, in JSON."""
+
+MAX_SMALL_BODY = 256 * 1024
+"""A quote, or a counter."""
+
+MAX_RECOVER_BODY = 20480
+"""MarbleRun's own: what is beyond it is not looked at (marblerun-core 7.3)."""
+
 MAX_QUERY_VALUE = 4096
 BODY_SECONDS = 30.0
 FREE_BYTES = 256 * 1024
@@ -53,8 +62,8 @@ class Bodies:
     shared_left: int = SHARED_BYTES
 
     @asynccontextmanager
-    async def read(self, request: web.BaseRequest, *, limit: int) -> AsyncIterator[bytes]:
-        """Read the whole body; its memory counts until the context ends.
+    async def read(self, request: web.BaseRequest, *, limit: int, cut: bool = False) -> AsyncIterator[bytes]:
+        """Read the whole body, or if *cut* its first *limit* bytes; its memory counts until the context ends.
 
         Raises:
             TooLargeError: it is longer than *limit*, said or seen.
@@ -62,20 +71,23 @@ class Bodies:
             TooManyRequestsError: other large bodies have taken the shared memory.
             MalformedRequestError: it broke off, or its chunks cannot be read.
         """
-        if request.content_length is not None and request.content_length > limit:
+        if not cut and request.content_length is not None and request.content_length > limit:
             raise TooLargeError(limit)
         received = bytearray()
         try:
-            await self._fill(received, request, limit)
+            await self._fill(received, request, limit, cut=cut)
             yield bytes(received)
         finally:
             self.shared_left += _beyond(received)
 
-    async def _fill(self, received: bytearray, request: web.BaseRequest, limit: int) -> None:
+    async def _fill(self, received: bytearray, request: web.BaseRequest, limit: int, *, cut: bool) -> None:
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 while chunk := await request.content.read(_CHUNK):
                     if len(received) + len(chunk) > limit:
+                        if cut:
+                            received += chunk[: limit - len(received)]
+                            return
                         raise TooLargeError(limit)
                     more = _beyond(received, len(chunk)) - _beyond(received)
                     if more > self.shared_left:

@@ -4,12 +4,15 @@ Each row: a stable code, the gRPC status, the HTTP status, and whether MarbleRun
 caller can do better) or *error*. A class without a row uses that of its nearest ancestor only where the test
 allows it, which is nowhere: every class of ``coordinator.errors`` has its own row. Anything else is
 ``internal``, and its text stays here.
+
+The rows say what version 2 of MarbleRun's interface answers. Version 1 has rules of its own for the same
+rows: ``shown`` knows them (marblerun-core section 11).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -27,14 +30,32 @@ class Kind(StrEnum):
     ERROR = "error"
 
 
+class Manner(Enum):
+    """How a call shows its refusals."""
+
+    V2 = auto()
+    """As the rows say."""
+    V1 = auto()
+    """Version 1 has no *fail*."""
+    V1_CHANGES = auto()
+    """As V1, and an operation that MarbleRun refuses is the caller's fault: 400."""
+    PENDING = auto()
+    """Reading the pending update, in both versions: whatever is wrong, there is none to be found, 404."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
-    """How one kind of error is shown."""
+    """How one kind of error is shown. An *operation* is one that MarbleRun refuses after it read the call."""
 
     code: str
     grpc: Code
     http: int
     kind: Kind
+    operation: bool = False
+
+
+def _operation(code: str, grpc: Code) -> Row:
+    return Row(code, grpc, 500, Kind.ERROR, operation=True)
 
 
 INTERNAL = Row("internal", Code.INTERNAL, 500, Kind.ERROR)
@@ -42,10 +63,9 @@ INTERNAL = Row("internal", Code.INTERNAL, 500, Kind.ERROR)
 TABLE: Mapping[type[errors.CoordinatorError], Row] = MappingProxyType(
     {
         errors.CoordinatorError: INTERNAL,
-        # MarbleRun's own calls answer 500 for these; its command line asserts the text, not the number.
-        errors.WrongPhaseError: Row("wrong-phase", Code.FAILED_PRECONDITION, 500, Kind.ERROR),
-        errors.ManifestNotSetError: Row("manifest-not-set", Code.FAILED_PRECONDITION, 500, Kind.ERROR),
-        errors.ManifestRefusedError: Row("manifest-refused", Code.INVALID_ARGUMENT, 500, Kind.ERROR),
+        errors.WrongPhaseError: _operation("wrong-phase", Code.FAILED_PRECONDITION),
+        errors.ManifestNotSetError: _operation("manifest-not-set", Code.FAILED_PRECONDITION),
+        errors.ManifestRefusedError: _operation("manifest-refused", Code.INVALID_ARGUMENT),
         errors.NotSupportedYetError: Row("not-supported-yet", Code.UNIMPLEMENTED, 501, Kind.ERROR),
         errors.GitOpsNotEnabledError: Row("gitops-not-enabled", Code.FAILED_PRECONDITION, 409, Kind.FAIL),
         errors.UnsupportedStatementError: Row("unsupported-statement", Code.UNIMPLEMENTED, 422, Kind.FAIL),
@@ -73,17 +93,17 @@ TABLE: Mapping[type[errors.CoordinatorError], Row] = MappingProxyType(
         errors.MarbleUnauthenticatedError: Row(
             "marble-unauthenticated", Code.UNAUTHENTICATED, 401, Kind.FAIL
         ),
-        errors.NotPermittedError: Row("not-permitted", Code.PERMISSION_DENIED, 500, Kind.ERROR),
-        errors.UpdateRefusedError: Row("update-refused", Code.INVALID_ARGUMENT, 500, Kind.ERROR),
-        errors.UpdateInProgressError: Row("update-in-progress", Code.FAILED_PRECONDITION, 500, Kind.ERROR),
+        errors.NotPermittedError: _operation("not-permitted", Code.PERMISSION_DENIED),
+        errors.UpdateRefusedError: _operation("update-refused", Code.INVALID_ARGUMENT),
+        errors.UpdateInProgressError: _operation("update-in-progress", Code.FAILED_PRECONDITION),
         errors.NoUpdateInProgressError: Row(
             "no-update-in-progress", Code.FAILED_PRECONDITION, 404, Kind.ERROR
         ),
-        errors.SecretRefusedError: Row("secret-refused", Code.INVALID_ARGUMENT, 500, Kind.ERROR),
+        errors.SecretRefusedError: _operation("secret-refused", Code.INVALID_ARGUMENT),
         errors.FeatureDisabledError: Row("feature-disabled", Code.PERMISSION_DENIED, 403, Kind.ERROR),
         errors.QuoteRefusedError: Row("quote-refused", Code.INVALID_ARGUMENT, 400, Kind.FAIL),
-        errors.CounterRefusedError: Row("counter-refused", Code.INVALID_ARGUMENT, 500, Kind.ERROR),
-        errors.RecoveryRefusedError: Row("recovery-refused", Code.INVALID_ARGUMENT, 500, Kind.ERROR),
+        errors.CounterRefusedError: _operation("counter-refused", Code.INVALID_ARGUMENT),
+        errors.RecoveryRefusedError: _operation("recovery-refused", Code.INVALID_ARGUMENT),
         errors.UndecryptableSecretError: Row("undecryptable-secret", Code.INVALID_ARGUMENT, 400, Kind.FAIL),
     }
 )
@@ -92,3 +112,25 @@ TABLE: Mapping[type[errors.CoordinatorError], Row] = MappingProxyType(
 def row_of(error: errors.CoordinatorError) -> Row:
     """Return the row of the error's own class."""
     return TABLE.get(type(error), INTERNAL)
+
+
+def shown(row: Row, manner: Manner) -> tuple[int, Kind]:
+    """Return the HTTP status and the envelope's word for *row* in a call of this *manner*."""
+    if manner is Manner.V2:
+        return row.http, row.kind
+    if row.operation and manner is Manner.V1_CHANGES:
+        return 400, Kind.ERROR
+    if row.operation and manner is Manner.PENDING:
+        return 404, Kind.ERROR
+    return row.http, Kind.ERROR
+
+
+def details(error: errors.CoordinatorError, row: Row) -> Mapping[str, str] | None:
+    """Return what a *fail* carries beside its message: MarbleRun's member, or the code of our own refusal."""
+    if isinstance(error, errors.QuoteRefusedError):
+        return {"sgxQuote": f"{error}: {error.why}"}
+    return {"reason": row.code} if row.http in _OURS else None
+
+
+_OURS = frozenset({403, 404, 408, 409, 413, 422, 429})
+"""Statuses that MarbleRun never gives to a *fail*."""

@@ -7,12 +7,12 @@ body, the number of calls in flight, and how often.
 from __future__ import annotations
 
 import asyncio
-import base64
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from coordinator.api import envelope
+from coordinator.api.answers import base64_table, base64_text
 from coordinator.api.body import MAX_UPDATE_BODY, base64_member, parse_object
 from coordinator.api.errors import Kind
 from coordinator.api.gate import UpdateGate
@@ -67,6 +67,7 @@ def routes() -> tuple[Route, ...]:
         Route("GET", "/api/v2/gitops/policy", _policy),
         Route("GET", "/api/v2/gitops/history", _history),
         Route("GET", "/api/v2/gitops/evidence/*", _evidence),
+        Route("GET", "/api/v2/gitops/recovery-secrets", _recovery_secrets),
     )
 
 
@@ -186,13 +187,13 @@ async def _history(caller: Caller, request: web.BaseRequest) -> web.Response:
     return envelope.success(
         {
             "from": page.start,
-            "records": [_b64(record) for record in page.records],
+            "records": [base64_text(record) for record in page.records],
             "next": page.following,
             "head": {
                 "deployment": str(page.deployment),
                 "position": page.position,
                 "hash": str(page.head),
-                "signature": _b64(page.signature),
+                "signature": base64_text(page.signature),
             },
         }
     )
@@ -203,7 +204,14 @@ async def _evidence(caller: Caller, request: web.BaseRequest) -> web.Response:
     if _HEX.fullmatch(text) is None:
         raise MalformedRequestError("bad request: evidence is named by 64 lower-case hexadecimal digits")
     piece = await caller.run(lambda: caller.service.evidence(Digest(bytes.fromhex(text))))
-    return envelope.success(_b64(piece))
+    return envelope.success(base64_text(piece))
+
+
+async def _recovery_secrets(caller: Caller, _request: web.BaseRequest) -> web.Response:
+    """Hand out the recovery secrets, to anyone: each is encrypted for the holder of its key."""
+    enforcement = caller.service.gitops_state().enforcement
+    assert enforcement is not None
+    return envelope.success({"recoverySecrets": base64_table(enforcement.recovery)})
 
 
 def _source(value: Any) -> Source | None:
@@ -224,7 +232,3 @@ def _refused(raw: bytes, error: EvidenceError) -> Decision:
         refusals=(Refusal(reason=error.reason, message=words),),
         summary=words,
     )
-
-
-def _b64(value: bytes) -> str:
-    return base64.b64encode(value).decode()

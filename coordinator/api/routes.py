@@ -11,14 +11,14 @@ import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import structlog
 from aiohttp import web
 
 from coordinator.api import envelope
 from coordinator.api.body import Bodies
-from coordinator.api.errors import INTERNAL, row_of
+from coordinator.api.errors import INTERNAL, Kind, Manner, details, row_of, shown
 from coordinator.errors import CoordinatorError, RouteError
 
 if TYPE_CHECKING:
@@ -70,33 +70,49 @@ class Route:
     method: str
     path: str
     handler: Handler
+    manner: Manner = Manner.V2
+
+
+class Observer(Protocol):
+    """Counts requests by path: that of a route, so that no stranger can make one up, or else an empty one."""
+
+    def began(self, path: str) -> None:
+        """Hear of a request."""
+
+    def ended(
+        self, path: str, request: web.BaseRequest, response: web.Response | None, seconds: float
+    ) -> None:
+        """Hear of the end of a request that began; without an answer if the server stops meanwhile."""
 
 
 class Router:
     """The REST port's request handler, for ``aiohttp.web.Server``."""
 
-    def __init__(self, caller: Caller, routes: Iterable[Route]) -> None:
+    def __init__(self, caller: Caller, routes: Iterable[Route], observer: Observer | None = None) -> None:
         self._caller = caller
-        self._routes = {(route.method, route.path): route.handler for route in routes}
+        self._routes = {(route.method, route.path): route for route in routes}
+        self._observer = observer
+        self.paths = frozenset(path for _, path in self._routes)
 
     async def __call__(self, request: web.BaseRequest) -> web.Response:
         """Answer one request, whatever it is."""
-        started = asyncio.get_running_loop().time()
+        if self._observer is None:
+            return (await self._timed(request))[0]
+        path = next((path for path in _candidates(request) if path in self.paths), "")
+        response, elapsed = None, 0.0
+        self._observer.began(path)
         try:
-            response = await self._find(request)(self._caller, request)
-            code = response.get(OUTCOME, "ok")
-        except CoordinatorError as error:
-            row = row_of(error)
-            code = row.code
-            data = {"reason": row.code} if row.http in {403, 404, 408, 409, 413, 422, 429} else None
-            response = envelope.refusal(row.kind, row.http, str(error), data)
-            if row.http in {408, 413}:
-                response.force_close()  # the rest of the body is not worth reading
-        except Exception as error:  # noqa: BLE001 - the outermost loop; its text stays in our log
-            code, words = INTERNAL.code, incident_words()
-            _log.error("request_failed", path=request.path, incident=words, exc_info=error)
-            response = envelope.refusal(INTERNAL.kind, INTERNAL.http, words)
-        elapsed = asyncio.get_running_loop().time() - started
+            response, elapsed = await self._timed(request)
+        finally:
+            self._observer.ended(path, request, response, elapsed)
+        return response
+
+    async def _timed(self, request: web.BaseRequest) -> tuple[web.Response, float]:
+        clock = asyncio.get_running_loop().time
+        started = clock()
+        routes = (self._routes.get((request.method, path)) for path in _candidates(request))
+        response, code = await self._answer(request, next(filter(None, routes), None))
+        elapsed = clock() - started
         _log.info(
             "request",
             method=request.method,
@@ -105,14 +121,34 @@ class Router:
             code=code,
             milliseconds=round(elapsed * 1000, 1),
         )
-        return response
+        return response, elapsed
 
-    def _find(self, request: web.BaseRequest) -> Handler:
-        path = request.rel_url.raw_path
-        parent, _, last = path.rpartition("/")
-        found = self._routes.get((request.method, path))
-        if found is None and last:
-            found = self._routes.get((request.method, f"{parent}/*"))
-        if found is None:
-            raise RouteError
-        return found
+    async def _answer(self, request: web.BaseRequest, route: Route | None) -> tuple[web.Response, str]:
+        manner = Manner.V2 if route is None else route.manner
+        try:
+            if route is None:
+                raise RouteError
+            response = await route.handler(self._caller, request)
+            return response, response.get(OUTCOME, "ok")
+        except CoordinatorError as error:
+            return _refused(error, manner)
+        except Exception as error:  # noqa: BLE001 - the outermost loop; its text stays in our log
+            words = incident_words()
+            _log.error("request_failed", path=request.path, incident=words, exc_info=error)
+            return envelope.refusal(INTERNAL.kind, INTERNAL.http, words), INTERNAL.code
+
+
+def _candidates(request: web.BaseRequest) -> tuple[str, ...]:
+    """Name the routes that would match: the exact one, and the one that takes a last segment."""
+    path = request.rel_url.raw_path
+    parent, _, last = path.rpartition("/")
+    return (path, f"{parent}/*") if last else (path,)
+
+
+def _refused(error: CoordinatorError, manner: Manner) -> tuple[web.Response, str]:
+    row = row_of(error)
+    http, kind = shown(row, manner)
+    response = envelope.refusal(kind, http, str(error), details(error, row) if kind is Kind.FAIL else None)
+    if http in {408, 413}:
+        response.force_close()  # the rest of the body is not worth reading
+    return response, row.code

@@ -85,6 +85,20 @@ def test_bodies_share_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     asyncio.run(scenario())
 
 
+def test_a_body_can_be_cut() -> None:
+    """MarbleRun looks at the first bytes of a recovery call only, whatever length it says."""
+
+    async def read(size: int) -> int:
+        stream = asyncio.StreamReader()
+        stream.feed_data(b"x" * size)
+        stream.feed_eof()
+        request: Any = SimpleNamespace(content_length=size, content=stream)
+        async with Bodies().read(request, limit=1000, cut=True) as body:
+            return len(body)
+
+    assert [asyncio.run(read(size)) for size in (0, 999, 1000, 5000)] == [0, 999, 1000, 1000]
+
+
 async def _refused(reading: Coroutine[Any, Any, int]) -> int:
     with pytest.raises(TooManyRequestsError):
         await reading
