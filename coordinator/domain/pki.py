@@ -13,7 +13,7 @@ import hashlib
 import ipaddress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -283,6 +283,7 @@ def _parse_csr(csr: bytes) -> x509.CertificateSigningRequest:
         raise ActivationFailedError("generating marble authentication secrets: the CSR is too large")
     try:
         request = x509.load_der_x509_csr(csr)
+        _ = request.subject  # read here, where what cannot be read is a refusal
         valid = request.is_signature_valid
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm) as error:
         raise ActivationFailedError(
@@ -294,14 +295,20 @@ def _parse_csr(csr: bytes) -> x509.CertificateSigningRequest:
 
 
 def _leaf_subject(requested: x509.Name, uuid: str, marking: str | None) -> x509.Name:
-    """Return the CSR's subject in Go's order; its Organization is the issuer's, its common name the UUID."""
-    attributes = [a for oid in _CSR_NAME_OIDS for a in requested.get_attributes_for_oid(oid)]
-    if marking is not None:
-        attributes.append(x509.NameAttribute(NameOID.ORGANIZATION_NAME, marking))
-    attributes.extend(requested.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME))
-    attributes.append(x509.NameAttribute(NameOID.COMMON_NAME, uuid))
-    attributes.extend(requested.get_attributes_for_oid(NameOID.SERIAL_NUMBER))
-    return x509.Name(attributes)
+    """Return the CSR's subject in Go's order; its Organization is the issuer's, its common name the UUID.
+
+    Several values of one attribute become one name of several parts, of serial numbers the last counts.
+    """
+    organization = [] if marking is None else [x509.NameAttribute(NameOID.ORGANIZATION_NAME, marking)]
+    groups: list[list[x509.NameAttribute[Any]]] = [
+        *(requested.get_attributes_for_oid(oid) for oid in _CSR_NAME_OIDS),
+        organization,
+        requested.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME),
+        [x509.NameAttribute(NameOID.COMMON_NAME, uuid)],
+        requested.get_attributes_for_oid(NameOID.SERIAL_NUMBER)[-1:],
+    ]
+    names = [x509.RelativeDistinguishedName(dict.fromkeys(group)) for group in groups if group]
+    return x509.Name(names)
 
 
 def _requested_names(request: x509.CertificateSigningRequest) -> list[x509.GeneralName]:
@@ -311,7 +318,7 @@ def _requested_names(request: x509.CertificateSigningRequest) -> list[x509.Gener
         return dns + [x509.IPAddress(address) for address in sans.get_values_for_type(x509.IPAddress)]
     except x509.ExtensionNotFound:
         return []
-    except (ValueError, x509.DuplicateExtension) as error:
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
         raise ActivationFailedError(
             "generating marble authentication secrets: parsing CSR: bad names"
         ) from error

@@ -8,7 +8,6 @@ makes the certificate. ``check_creatable`` refuses at set time what no certifica
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from email.utils import parseaddr
 from typing import TYPE_CHECKING, Final
 
 from marbleops.manifest.position import shown
@@ -23,9 +22,6 @@ if TYPE_CHECKING:
 HASHES: Final = {0: "sha384", 10: "sha256", 11: "sha384", 12: "sha512"}
 """Go's numbers of the signature algorithms that the signer, a P-384 key, can make; 0 lets it choose."""
 
-_EMAIL_FIELDS: Final = ("EmailAddresses", "PermittedEmailAddresses", "ExcludedEmailAddresses")
-_COUNTRY_CHARS: Final = 2
-_COMMON_NAME_CHARS: Final = 64
 
 
 class CertificateTemplateError(Exception):
@@ -114,7 +110,7 @@ class CertificateTemplate:
 
 
 def check_creatable(template: CertificateTemplate) -> None:
-    """Refuse a template from which Go could not make a certificate, or we could not.
+    """Refuse a template from which Go could not make a certificate.
 
     Raises:
         CertificateTemplateError: with the place of the field.
@@ -124,45 +120,15 @@ def check_creatable(template: CertificateTemplate) -> None:
         raise CertificateTemplateError(message, ("SignatureAlgorithm",))
     if template.max_path_len is not None and not template.is_ca:
         raise CertificateTemplateError("only CAs are allowed to specify MaxPathLen", ("MaxPathLen",))
-    if not template.raw_subject:
-        _check_subject(template.subject)
     for place, text in _texts(template):
         if not text.isascii():
             raise CertificateTemplateError(f"{shown(text)!r} cannot be encoded as an IA5String", place)
-        if place[0] in _EMAIL_FIELDS and (parseaddr(text) != ("", text) or not text):
-            raise CertificateTemplateError(f"{shown(text)!r} is not a plain e-mail address", place)
     seen: set[str] = set()
     for index, extension in enumerate(template.extra_extensions):
         if extension.oid in seen:
             message = f"certificate contains duplicate extension with OID {extension.oid}"
             raise CertificateTemplateError(message, ("ExtraExtensions", index, "Id"))
         seen.add(extension.oid)
-
-
-def _check_subject(subject: Subject) -> None:
-    for name, values in _attributes(subject):
-        for value in values:
-            if not value:
-                raise CertificateTemplateError("an attribute of the subject is empty", ("Subject", name))
-    if any(len(value) != _COUNTRY_CHARS for value in subject.country):
-        message = "a country is two letters (ISO 3166)"
-        raise CertificateTemplateError(message, ("Subject", "Country"))
-    if len(subject.common_name) > _COMMON_NAME_CHARS:
-        message = f"a common name has at most {_COMMON_NAME_CHARS} characters (RFC 5280)"
-        raise CertificateTemplateError(message, ("Subject", "CommonName"))
-
-
-def _attributes(subject: Subject) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    return (
-        ("Country", subject.country),
-        ("Province", subject.province),
-        ("Locality", subject.locality),
-        ("StreetAddress", subject.street_address),
-        ("PostalCode", subject.postal_code),
-        ("Organization", subject.organization),
-        ("OrganizationalUnit", subject.organizational_unit),
-        ("ExtraNames", tuple(value for _, value in subject.extra_names)),
-    )
 
 
 def _texts(template: CertificateTemplate) -> Iterator[tuple[JsonPath, str]]:

@@ -1,3 +1,3 @@
 module marbleops.test/x509
 
-go 1.24
+go 1.25
