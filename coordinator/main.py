@@ -13,35 +13,24 @@ import os
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 
-from coordinator.adapters.barrier import Barrier
 from coordinator.adapters.dcap import DcapVerifier
 from coordinator.adapters.journal import configure_logging
-from coordinator.adapters.sealer import AesGcmSealer
-from coordinator.adapters.simulation import SimulatedPlatform, open_platform
-from coordinator.adapters.sqlite import SqliteStore, set_aside
-from coordinator.adapters.system import SystemClock, SystemEntropy
 from coordinator.api.routes import Caller
 from coordinator.api.servers import serve_mesh, serve_rest
-from coordinator.domain import pki
+from coordinator.core import Core, Options, Ports
 from coordinator.domain.phase import Phase
-from coordinator.domain.state import State
 from coordinator.errors import (
     CoordinatorError,
-    CorruptStateError,
-    ForeignSealError,
     ManifestRefusedError,
-    SealError,
     WrongPhaseError,
 )
-from coordinator.guard import Guard, load
-from coordinator.ports import SealPolicy
-from coordinator.service import Options, Ports, Service
+from coordinator.opening import open_state, open_world
+from coordinator.service import Service
 from coordinator.settings import SIMULATION, Settings, SettingsError, read_settings
 from marbleops.attestation.platform.simulation import PlatformError
 from marbleops.manifest.digest import Digest
@@ -51,15 +40,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from coordinator.api.tls import TlsServer
+    from coordinator.guard import Guard
+    from coordinator.opening import World
 
 DOUBT_SECONDS = 0.5
 """Between two looks whether a write ended in doubt."""
 
 EXECUTOR_THREADS = 3
 """Few, since an enclave reserves each: one decision at a time, and room for marbles and readers beside it."""
-
-SIMULATION_MARKING = "INSECURE SIMULATION (no hardware protection)"
-"""The organization in every certificate that a Coordinator on a simulated platform issues."""
 
 SIMULATION_WARNING = (
     "INSECURE SIMULATION: this Coordinator runs on a simulated platform. Its quotes, its sealing and the "
@@ -69,16 +57,6 @@ EMPTY_QUOTE_WARNING = (
     "INSECURE: EDG_COORDINATOR_INSECURE_EMPTY_QUOTE=1 admits marbles without any quote, as any package."
 )
 _log = structlog.get_logger("coordinator")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _World:
-    """The adapters of one process, without the store."""
-
-    platform: SimulatedPlatform
-    sealer: AesGcmSealer
-    clock: SystemClock
-    entropy: SystemEntropy
 
 
 def main(environ: Mapping[str, str]) -> int:
@@ -93,10 +71,10 @@ def main(environ: Mapping[str, str]) -> int:
     for warning in warnings:
         _log.warning("insecure", warning=warning)
     try:
-        world = _open_world(settings)
-        store, guard = _open_state(settings, world)
+        world = open_world(settings)
+        store, guard = open_state(settings, world)
         try:
-            asyncio.run(_run(settings, _start_service(settings, world, store, guard, warnings), guard))
+            asyncio.run(_run(settings, _start_service(settings, world, guard, warnings), guard))
         finally:
             store.close()
     except (CoordinatorError, PlatformError) as error:
@@ -114,74 +92,12 @@ def main(environ: Mapping[str, str]) -> int:
     return 0
 
 
-def _open_world(settings: Settings) -> _World:
-    clock, entropy = SystemClock(), SystemEntropy()
-    platform = open_platform(settings.simulation_directory, at=clock.now())
-    return _World(
-        platform=platform,
-        sealer=AesGcmSealer(platform.sealing_keys(), entropy),
-        clock=clock,
-        entropy=entropy,
-    )
-
-
-def _open_state(settings: Settings, world: _World) -> tuple[SqliteStore, Guard]:
-    """Replay the stored state. Another enclave's state means recovery; a contradiction means no start.
-
-    With EDG_COORDINATOR_ALLOW_RESET=1 either one is set aside, never overwritten, and the Coordinator starts
-    fresh; a state that verifies is never reset.
-    """
-    store = SqliteStore(settings.seal_directory)
-    try:
-        return store, _replay(settings, world, store)
-    except (CorruptStateError, SealError) as error:
-        if settings.allow_reset:
-            store.close()
-            moved = set_aside(settings.seal_directory, suffix=world.clock.now().strftime("%Y%m%dT%H%M%SZ"))
-            _log.warning("reset", reason=str(error), kept_as=[path.name for path in moved])
-            store = SqliteStore(settings.seal_directory)
-            return store, _replay(settings, world, store)
-        if isinstance(error, ForeignSealError):
-            _log.warning("recovery", reason=str(error), advice="recovery itself is not supported yet")
-            return store, Guard(_fresh(settings, world, Phase.RECOVERY), None, _sealed(world, store))
-        store.close()
-        raise
-
-
-def _replay(settings: Settings, world: _World, store: SqliteStore) -> Guard:
-    return load(_fresh(settings, world, Phase.ACCEPTING_MANIFEST), _sealed(world, store))
-
-
-def _sealed(world: _World, store: SqliteStore) -> _SealedStores:
-    return _SealedStores(world.sealer, store)
-
-
-@dataclass(frozen=True, slots=True)
-class _SealedStores:
-    """Gives the sealed store that writes under a policy; all of them read everything."""
-
-    sealer: AesGcmSealer
-    store: SqliteStore
-
-    def __call__(self, policy: SealPolicy) -> Barrier:
-        return Barrier(self.store, self.sealer, policy=policy)
-
-
-def _fresh(settings: Settings, world: _World, phase: Phase) -> State:
-    at, random = world.clock.now(), world.entropy.bytes
-    root = pki.create_root(names=settings.dns_names, at=at, random=random, marking=SIMULATION_MARKING)
-    return State(phase=phase, authorities=pki.renew(root, names=settings.dns_names, at=at, random=random))
-
-
-def _start_service(
-    settings: Settings, world: _World, store: SqliteStore, guard: Guard, warnings: tuple[str, ...]
-) -> Service:
+def _start_service(settings: Settings, world: World, guard: Guard, warnings: tuple[str, ...]) -> Service:
     ports = Ports(
         issuer=world.platform.issuer(),
         verifier=DcapVerifier(world.platform.verifier(), world.platform.collateral),
         clock=world.clock,
         entropy=world.entropy,
-        sealed=_sealed(world, store)(SealPolicy.PRODUCT),
     )
     options = Options(
         platform=SIMULATION,
@@ -190,7 +106,7 @@ def _start_service(
         accept_empty_quotes=settings.accept_empty_quotes,
         collateral=lambda: world.platform.collateral().to_json(),
     )
-    service = Service(guard, ports, options)
+    service = Service(Core(guard, ports, options))
     if settings.startup_manifest is not None:
         if (
             service.status().phase is not Phase.ACCEPTING_MANIFEST

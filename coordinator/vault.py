@@ -36,13 +36,13 @@ DISABLED = "disabled"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VaultPorts:
-    """The world, as the vault sees it. ``set_aside`` renames what the store holds and leaves it empty."""
+    """The world, as the vault sees it. ``set_aside`` renames what the store holds and gives an empty one."""
 
     store: Store
     platform: Sealer
     entropy: Entropy
     memory: Callable[[], Store]
-    set_aside: Callable[[str], None]
+    set_aside: Callable[[str], Store]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -177,8 +177,8 @@ class Vault:
         Raises:
             StoreError: the store failed; it is as it was.
         """
-        self.ports.set_aside(suffix)
-        return Vault(ports=self.ports, keyring=Keyring(entropy=self.ports.entropy))
+        ports = replace(self.ports, store=self.ports.set_aside(suffix))
+        return Vault(ports=ports, keyring=Keyring(entropy=ports.entropy))
 
     def _salt(self) -> bytes:
         return self.ports.entropy.bytes(envelope.SALT_SIZE)

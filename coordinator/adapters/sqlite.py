@@ -35,45 +35,28 @@ class SqliteStore:
         Raises:
             StoreError: the file cannot be opened, is no database, or another process holds it.
         """
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = directory / FILE_NAME
+        self._directory = directory
         self._lock = threading.Lock()
-        try:
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
-            _flush_directory(directory)
-            self._connection = sqlite3.connect(
-                path, isolation_level=None, check_same_thread=False, timeout=2.0
-            )
-        except (OSError, sqlite3.Error) as error:
-            raise StoreError("the state database in the seal directory cannot be opened") from error
-        try:
-            for pragma in (
-                "locking_mode=EXCLUSIVE",
-                "journal_mode=WAL",
-                "synchronous=FULL",
-                "trusted_schema=OFF",
-                "cell_size_check=ON",
-                "mmap_size=0",
-            ):
-                self._connection.execute(f"PRAGMA {pragma}")
-            # A write takes the exclusive lock now, so that a second Coordinator fails here and not at its
-            # first change.
-            self._connection.execute("BEGIN EXCLUSIVE")
-            self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
-            _require_schema(self._connection)
-            self._connection.execute("COMMIT")
-        except StoreError:
-            self._connection.close()
-            raise
-        except sqlite3.Error as error:
-            self._connection.close()
-            why = "another process holds it" if "locked" in str(error) else "it is no intact database"
-            raise StoreError(f"the state database in the seal directory cannot be used: {why}") from error
+        self._connection = _connect(directory)
 
     def close(self) -> None:
         """Release the file."""
         with self._lock:
             self._connection.close()
+
+    def set_aside(self, suffix: str) -> tuple[Path, ...]:
+        """Rename the database and its side files, and go on with an empty one; return the new names.
+
+        Raises:
+            StoreError: a file of the new name exists already, or the renaming or the new database failed.
+        """
+        with self._lock:
+            self._connection.close()
+            try:
+                moved = _rename(self._directory, suffix)
+            finally:
+                self._connection = _connect(self._directory)
+        return moved
 
     def get(self, name: str) -> bytes | None:
         """Return the value of *name*, or None."""
@@ -134,6 +117,42 @@ class SqliteStore:
             connection.execute("COMMIT")
 
 
+def _connect(directory: Path) -> sqlite3.Connection:
+    """Open or create the database in *directory*, and hold it."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = directory / FILE_NAME
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+        _flush_directory(directory)
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=2.0)
+    except (OSError, sqlite3.Error) as error:
+        raise StoreError("the state database in the seal directory cannot be opened") from error
+    try:
+        for pragma in (
+            "locking_mode=EXCLUSIVE",
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "trusted_schema=OFF",
+            "cell_size_check=ON",
+            "mmap_size=0",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+        # A write takes the exclusive lock now, so that a second Coordinator fails here and not at its first
+        # change.
+        connection.execute("BEGIN EXCLUSIVE")
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
+        _require_schema(connection)
+        connection.execute("COMMIT")
+    except StoreError:
+        connection.close()
+        raise
+    except sqlite3.Error as error:
+        connection.close()
+        why = "another process holds it" if "locked" in str(error) else "it is no intact database"
+        raise StoreError(f"the state database in the seal directory cannot be used: {why}") from error
+    return connection
+
+
 def _require_schema(connection: sqlite3.Connection) -> None:
     """Make our table, or accept it and nothing beside it: views and triggers would be the disk's programs."""
     found = [row[0] for row in connection.execute("SELECT sql FROM sqlite_schema")]
@@ -152,20 +171,20 @@ def _flush_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def set_aside(directory: Path, *, suffix: str) -> tuple[Path, ...]:
-    """Rename the database and its side files in *directory*; nothing is ever overwritten.
-
-    Raises:
-        StoreError: a file of the new name exists already, or renaming failed.
-    """
-    moved = []
+def _rename(directory: Path, suffix: str) -> tuple[Path, ...]:
+    """Give the files of a closed database other names; nothing is ever overwritten."""
+    moves = []
     for side in _SIDE_FILES:
-        source = directory / f"{FILE_NAME}{side}"
-        target = directory / f"state-{suffix}.db{side}"
-        if not source.exists():
-            continue
+        source, target = directory / f"{FILE_NAME}{side}", directory / f"state-{suffix}.db{side}"
+        if source.exists():
+            moves.append((source, target))
         if target.exists():
             raise StoreError(f"cannot set the old state aside: {target.name} exists")
-        source.rename(target)
-        moved.append(target)
-    return tuple(moved)
+    try:
+        # The side files first: a database without its log is older than it should be, a log alone is nothing.
+        for source, target in reversed(moves):
+            source.rename(target)
+        _flush_directory(directory)
+    except OSError as error:
+        raise StoreError("cannot set the old state aside: renaming failed") from error
+    return tuple(target for _, target in moves)
