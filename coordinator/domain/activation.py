@@ -149,7 +149,9 @@ def parameters(state: State, admission: Admission, *, csr: bytes, making: Making
     )
     if connections is not None:
         reserved["MARBLE_TTLS_CONFIG"] = connections
-    resolve = rendering.resolver(credentials, current=current, previous=previous)
+    resolve = rendering.resolver(
+        credentials, enforcement.manifest.secrets, current=current, previous=previous
+    )
     given = admission.marble.parameters
     room = MAX_PARAMETERS_BYTES - sum(len(argument.encode()) for argument in given.argv)
     room = _reserve(room, len(connections or b""))

@@ -101,6 +101,16 @@ def create(definition: Secret, *, issuer: pki.KeyPair, making: Making) -> tuple[
     return private, public, encode_certificate(contents, issuer)
 
 
+def valid_days(definition: Secret) -> int:
+    """Return the days of a secret as MarbleRun shows them: generated certificates have a default (A4).
+
+    There is none where the template says itself when the certificate ends.
+    """
+    if definition.valid_for or definition.user_defined or definition.type not in TYPES:
+        return definition.valid_for
+    return DEFAULT_DAYS if read_template(definition.cert).not_after is None else 0
+
+
 def with_defaults(template: CertificateTemplate) -> CertificateTemplate:
     """Fill in what the template leaves open. An explicit empty list stays empty."""
     names = ("localhost",) if template.dns_names is None else template.dns_names
@@ -120,7 +130,7 @@ def with_defaults(template: CertificateTemplate) -> CertificateTemplate:
 def _contents(definition: Secret, public: bytes, issuer: pki.KeyPair, making: Making) -> Contents:
     template = with_defaults(read_template(definition.cert))
     begin = making.at.astimezone(UTC).replace(microsecond=0)
-    end = begin + timedelta(days=definition.valid_for or DEFAULT_DAYS)
+    end = begin + timedelta(days=valid_days(definition))
     if template.not_after is not None and not definition.valid_for:
         end = template.not_after.astimezone(UTC)
     return Contents(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from coordinator.errors import ActivationFailedError
+from marbleops.manifest.model import Secret
 from marbleops.manifest.template import (
     Path,
     Root,
@@ -46,26 +47,40 @@ def reserved_env(credentials: Credentials) -> dict[str, bytes]:
 
 
 def resolver(
-    credentials: Credentials, *, current: Mapping[str, Material], previous: Mapping[str, Material]
+    credentials: Credentials,
+    definitions: Mapping[str, Secret],
+    *,
+    current: Mapping[str, Material],
+    previous: Mapping[str, Material],
 ) -> Resolve:
     """Return the function that gives templates their values."""
     authorities, leaf = credentials.authorities, credentials.leaf
+    blank = TemplateValue(definition=Secret(type=""))
     reserved = {
-        "RootCA": TemplateValue(cert=authorities.marble_root.certificate_der),
-        "MarbleCert": TemplateValue(cert=leaf.certificate_der, public=leaf.spki, private=leaf.key_pkcs8),
-        "CoordinatorRoot": TemplateValue(cert=authorities.root.certificate_der),
-        "CoordinatorIntermediate": TemplateValue(cert=authorities.intermediate.certificate_der),
+        "RootCA": replace(blank, cert=authorities.marble_root.certificate_der),
+        "MarbleCert": replace(blank, cert=leaf.certificate_der, public=leaf.spki, private=leaf.key_pkcs8),
+        "CoordinatorRoot": replace(blank, cert=authorities.root.certificate_der),
+        "CoordinatorIntermediate": replace(blank, cert=authorities.intermediate.certificate_der),
     }
 
     def resolve(path: Path) -> TemplateValue:
         if path.root is Root.MARBLERUN:
             return reserved[path.name]
         material = (current if path.root is Root.SECRETS else previous)[path.name]
-        return TemplateValue(
-            type=material.type, cert=material.cert, public=material.public, private=material.private
-        )
+        return template_value(material, definitions[path.name])
 
     return resolve
+
+
+def template_value(material: Material, definition: Secret) -> TemplateValue:
+    """Show a secret to the templates."""
+    return TemplateValue(
+        type=material.type,
+        cert=material.cert,
+        public=material.public,
+        private=material.private,
+        definition=definition,
+    )
 
 
 def render_file(name: str, file: File, resolve: Resolve) -> bytes:

@@ -295,10 +295,13 @@ def same_definition(old: Secret, new: Secret) -> bool:
 
 
 def _identity(definition: Secret) -> tuple[str, int, bool, bool, int]:
-    days = definition.valid_for
-    if _is_generated_certificate(definition):
-        days = days or certificates.DEFAULT_DAYS
-    return definition.type, definition.size, definition.shared, definition.user_defined, days
+    return (
+        definition.type,
+        definition.size,
+        definition.shared,
+        definition.user_defined,
+        certificates.valid_days(definition),
+    )
 
 
 def read_upload(name: str, definition: Secret, given: UserSecret) -> Material:

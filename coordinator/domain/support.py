@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from coordinator.domain.rendering import template_value
 from coordinator.domain.secrets import check_definitions
 from coordinator.domain.ttls import check_connections
 from coordinator.errors import ManifestRefusedError, NotSupportedYetError, SecretRefusedError
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from coordinator.domain.secrets import Material
     from marbleops.manifest.model import Manifest
 
-DROP_IN = "A drop-in MarbleRun Coordinator"
 LATER = "a later version"
 MAX_PACKAGE_NAME_CHARS = 256
 """What floors and attested versions can name (``approval.floors``); GitOps manifests keep to 64 anyway."""
@@ -55,7 +55,7 @@ def check_supported(manifest: Manifest) -> None:
         raise ManifestRefusedError(f"running manifest template dry run: {error}") from error
 
 
-def check_uploads(manifest: Manifest, values: Mapping[str, Material]) -> None:  # noqa: ARG001
+def check_uploads(manifest: Manifest, values: Mapping[str, Material]) -> None:
     """Refuse uploaded values that a template of the manifest could not write (marblerun-core 5.7).
 
     Every other user-defined secret has a dummy value.
@@ -63,7 +63,8 @@ def check_uploads(manifest: Manifest, values: Mapping[str, Material]) -> None:  
     Raises:
         SecretRefusedError: with the place of the template.
     """
+    shown = {name: template_value(one, manifest.secrets[name]) for name, one in values.items()}
     try:
-        dry_run(manifest)
+        dry_run(manifest, values=shown)
     except ManifestError as error:
         raise SecretRefusedError(f"running manifest template dry run: {error}") from error
