@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from marbleops.cli.options import add_output_option
+from marbleops.cli.marblerun.options import add_client_flags
+from marbleops.cli.options import Settings, add_output_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,9 +27,12 @@ class Verb:
     module: str
     attribute: str
     summary: str
+    marblerun: bool = False
+    """Whether it takes the global flags of MarbleRun's command line."""
 
 
 _WRITE, _APPROVE, _WATCH, _RUN = "Write", "Approve", "Watch and check", "Run"
+_MARBLERUN = "As in MarbleRun"
 
 VERBS: dict[str, Verb] = {
     "lint": Verb(_WRITE, "manifests", "lint", "Check manifests as strictly as the Coordinator does."),
@@ -42,11 +46,55 @@ VERBS: dict[str, Verb] = {
         "Print the exact text that a detached approval of MANIFEST signs, or sign it.",
     ),
     "hooks": Verb(_APPROVE, "hooks", "hooks", "Install the commit hook that asks for your approval."),
-    "status": Verb(_WATCH, "status", "status", "Show what each target of the reconciler is doing."),
+    "status": Verb(
+        _WATCH,
+        "status",
+        "status",
+        "Show what each target of the reconciler is doing, or where a Coordinator stands.",
+        marblerun=True,
+    ),
     "wait": Verb(_WATCH, "status", "wait", "Wait until the manifest of commit REV is enforced or refused."),
     "verify": Verb(_WATCH, "verify", "verify", "Check a running deployment as its customer."),
     "apply": Verb(_WATCH, "apply", "apply", "Send a manifest and its evidence to a Coordinator."),
     "target": Verb(_WATCH, "target", "target", "Decide what a reconciler may not decide alone."),
+    "manifest": Verb(
+        _MARBLERUN,
+        "marblerun.manifests",
+        "manifest",
+        "Set, show, verify and update a Coordinator's manifest.",
+        marblerun=True,
+    ),
+    "certificate": Verb(
+        _MARBLERUN,
+        "marblerun.certificate",
+        "certificate",
+        "Save the Coordinator's root or intermediate certificate.",
+        marblerun=True,
+    ),
+    "secret": Verb(
+        _MARBLERUN, "marblerun.secret", "secret", "Read and upload secrets of the manifest.", marblerun=True
+    ),
+    "recover": Verb(
+        _MARBLERUN,
+        "marblerun.recover",
+        "recover",
+        "Upload a recovery secret, decrypted and signed with your recovery key.",
+        marblerun=True,
+    ),
+    "recover-with-signature": Verb(
+        _MARBLERUN,
+        "marblerun.recover",
+        "recover_with_signature",
+        "Recover with keys that never meet the Coordinator's network.",
+        marblerun=True,
+    ),
+    "package-info": Verb(
+        _MARBLERUN,
+        "marblerun.package_info",
+        "package_info",
+        "Print the PackageProperties of an enclave that was built.",
+        marblerun=True,
+    ),
     "coordinator": Verb(_RUN, "run", "coordinator", "Run the Coordinator."),
     "reconciler": Verb(_RUN, "run", "reconciler", "Run the reconciler."),
     "marble": Verb(_RUN, "run", "marble", "Run a program as a marble."),
@@ -72,6 +120,8 @@ class LazyGroup(click.Group):
         if not isinstance(command, click.Command):
             raise TypeError(f"marbleops.cli.{verb.module}.{verb.attribute} is no command")
         add_output_option(command)
+        if verb.marblerun:
+            add_client_flags(command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
@@ -94,6 +144,10 @@ class LazyGroup(click.Group):
         """Resolve the verb; an unknown one names the nearest."""
         if args and args[0] not in VERBS and not args[0].startswith("-"):
             ctx.fail(_unknown(args[0], tuple(VERBS)))
+        given = ctx.ensure_object(Settings).client
+        if given and args and args[0] in VERBS and not VERBS[args[0]].marblerun:
+            flag = "--" + next(iter(given)).replace("_", "-")
+            ctx.fail(f"{flag} before the verb is for MarbleRun's verbs; {args[0]!r} is none of them")
         return super().resolve_command(ctx, args)
 
 

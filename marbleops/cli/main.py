@@ -9,6 +9,7 @@ import click
 
 from marbleops.cli.exits import Exit
 from marbleops.cli.lazy import LazyGroup
+from marbleops.cli.marblerun.options import add_client_flags
 from marbleops.cli.options import Settings, output_option
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
@@ -41,6 +42,7 @@ def cli(ctx: click.Context) -> None:
 
 
 cli.params.append(output_option())
+add_client_flags(cli, hidden=True)  # MarbleRun's global flags may stand before the verb
 
 
 def run(arguments: list[str]) -> int:

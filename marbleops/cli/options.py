@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,6 +20,8 @@ class Settings:
     """What the options before and after the verb said; one per call of the program."""
 
     output: str = "text"
+    client: dict[str, Any] = field(default_factory=dict)
+    """MarbleRun's global flags, as far as they were given (``cli.marblerun.options``)."""
 
 
 def _remember_output(ctx: click.Context, _parameter: click.Parameter, value: str | None) -> None:
@@ -108,7 +110,7 @@ def trust_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     def with_trust(**values: Any) -> Any:
-        names = [field.name for field in fields(TrustOptions)]
+        names = [one.name for one in fields(TrustOptions)]
         trust = TrustOptions(**{name: values.pop(name) for name in names})
         return function(trust=trust, **values)
 

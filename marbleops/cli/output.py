@@ -64,6 +64,14 @@ class Printer:
         else:
             self._stream.write(self._encodable(text) + "\n")
 
+    def content(self, text: str) -> None:
+        """Print foreign content: as it is into a pipe, without control characters on a terminal."""
+        if not self.is_terminal:
+            self.line(text.removesuffix("\n"))
+            return
+        for row in text.removesuffix("\n").split("\n"):
+            self.line(visible(row.replace("\t", "    "), limit=len(row) * 4))
+
     def mark(self, kind: str, text: str) -> None:
         """Print a line that starts with a tick, a cross or a note sign."""
         sign, ascii_sign, style = _MARKS[kind]

@@ -54,6 +54,7 @@ class StatusFile:
 
 
 @click.command()
+@click.argument("host", metavar="[HOST:PORT]", required=False)
 @config_options
 @_STATE_DIR
 @repository_option
@@ -61,6 +62,7 @@ class StatusFile:
 @_REMEMBER
 def status(
     *,
+    host: str | None,
     config: Path | None,
     target: str | None,
     state_dir: Path | None,
@@ -68,10 +70,17 @@ def status(
     manifest_path: str | None,
     remember: bool,
 ) -> int:
-    """Show what each target of the reconciler is doing.
+    """Show what each target of the reconciler is doing, or where the Coordinator at HOST:PORT stands.
 
     Per target: commit, step, outcome, reason, approvals there and missing, and the enforced version.
-    """
+    Of a Coordinator: number and meaning of its state, as MarbleRun's status does.
+
+    \b
+      marbleops status --config reconciler.json
+      marbleops status localhost:4433
+    """  # noqa: D301 - click knows by \b that this block is not to be wrapped
+    if host is not None:
+        return _coordinator(host, config or target or state_dir)
     found = [(file, file.read()) for file in status_files(config, state_dir, target)]
     out = printer()
     out.document(
@@ -82,6 +91,16 @@ def status(
         if remember and document is not None:
             _remember(repository, manifest_path, document)
     return Exit.OK
+
+
+def _coordinator(host: str, other: object) -> int:
+    """Answer MarbleRun's form of the verb."""
+    from marbleops.cli.errors import UsageProblem
+    from marbleops.cli.marblerun.status import coordinator_status
+
+    if other is not None and other != "":
+        raise UsageProblem("HOST:PORT asks a Coordinator, the other options a reconciler: give one of them")
+    return coordinator_status(host)
 
 
 @click.command()
