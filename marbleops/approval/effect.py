@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from marbleops.manifest.check import CERTIFICATE_TYPES
 from marbleops.manifest.position import shown
-from marbleops.manifest.template import Kind, Root, marble_templates
+from marbleops.manifest.template import PARTS, Kind, Root, marble_templates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -114,37 +114,44 @@ def _compare_marble(name: str, old: Manifest, new: Manifest) -> Iterator[Weakeni
         yield Weakening(
             path=("Marbles", name, "DisableSecretBinding"), words="secrets are not bound to the type"
         )
-    gained = _reads(new, marble, old) - (_reads(old, before, old) if before else frozenset())
-    for secret in sorted({secret for secret, _ in gained}):
+    had = _reads(old, before, old) if before else frozenset()
+    gained = {
+        (secret, kind, only)
+        for secret, kind, only in _reads(new, marble, old)
+        if not had & {(secret, kind, only), (secret, kind, "")}
+    }
+    for secret in sorted({secret for secret, _, _ in gained}):
         words = f"reads the existing secret {shown(secret)} as it did not before"
         yield Weakening(path=("Marbles", name), words=words)
 
 
-def _reads(manifest: Manifest, marble: Marble, old: Manifest) -> frozenset[tuple[str, Kind]]:
+def _reads(manifest: Manifest, marble: Marble, old: Manifest) -> frozenset[tuple[str, Kind, str]]:
     """Collect the parts of the secrets of *old* that a marble gets by templates and by its TLS tags.
 
     A symmetric key has only one part; of other secrets ``.Secrets.NAME`` writes the public one. Who has a
-    certificate's private key has the rest of it too.
+    certificate's private key has the rest of it too. The last member is empty for a whole part and names the
+    little that ``len`` or ``index`` take of it: who has that has not read the part. Fields of a definition
+    are no part: everybody reads them in the manifest.
     """
     tags = (manifest.tls[tag] for tag in dict.fromkeys(marble.tls) if tag in manifest.tls)
-    read = {(entry.cert, Kind.PRIVATE) for tag in tags for entry in tag.incoming if entry.cert}
+    read = {(entry.cert, Kind.PRIVATE, "") for tag in tags for entry in tag.incoming if entry.cert}
     read |= {
-        (action.path.name, action.path.kind)
+        (reading.path.name, reading.path.kind, reading.only)
         for template in marble_templates(marble)
-        for action in template.actions
-        if action.path.root is not Root.MARBLERUN
+        for reading in template.readings()
+        if reading.path.root is not Root.MARBLERUN and reading.path.kind in {Kind.SECRET, *PARTS}
     }
-    parts: set[tuple[str, Kind]] = set()
-    for name, kind in read:
+    parts: set[tuple[str, Kind, str]] = set()
+    for name, kind, only in read:
         definition = old.secrets.get(name)
         if definition is None:
             continue
         if definition.type == _SYMMETRIC:
-            parts.add((name, Kind.PRIVATE))
-        elif definition.type in CERTIFICATE_TYPES and kind is Kind.PRIVATE:
-            parts |= {(name, Kind.PRIVATE), (name, Kind.PUBLIC), (name, Kind.CERTIFICATE)}
+            parts.add((name, Kind.PRIVATE, only))
+        elif definition.type in CERTIFICATE_TYPES and kind is Kind.PRIVATE and not only:
+            parts |= {(name, part, "") for part in PARTS}
         else:
-            parts.add((name, Kind.PUBLIC if kind is Kind.SECRET else kind))
+            parts.add((name, Kind.PUBLIC if kind is Kind.SECRET else kind, only))
     return frozenset(parts)
 
 

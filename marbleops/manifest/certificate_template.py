@@ -23,7 +23,6 @@ HASHES: Final = {0: "sha384", 10: "sha256", 11: "sha384", 12: "sha512"}
 """Go's numbers of the signature algorithms that the signer, a P-384 key, can make; 0 lets it choose."""
 
 
-
 class CertificateTemplateError(Exception):
     """A template that is refused; ``path`` leads to the place below the field ``Cert``."""
 

@@ -33,3 +33,18 @@ MAX_SHOWN: Final = 80
 
 MAX_SECURITY_VERSION: Final = 65_535
 """ISVSVN and ISVPRODID have 16 bits (approvals.md section 1)."""
+
+MAX_TEMPLATE_BYTES: Final = MAX_MANIFEST_BYTES
+"""A template stands in a manifest; encodings only make it shorter."""
+
+MAX_TEMPLATE_ACTIONS: Final = 4_096
+"""Actions in one template: bounds the time of reading it."""
+
+MAX_TEMPLATE_DEPTH: Final = 32
+"""Parentheses inside parentheses. Nothing that has a meaning nests more than three deep."""
+
+MAX_RENDERED_BYTES: Final = 4 * 1024 * 1024
+"""One file or variable, written out. A marble's gRPC client takes no message of more than 4 MiB."""
+
+MAX_CACHED_TEMPLATE_BYTES: Final = 64 * 1024
+"""Longer templates are read again for each marble instead of being remembered."""

@@ -15,12 +15,39 @@ from marbleops.manifest.lint import lint
 from marbleops.manifest.parse import Strictness, load
 from marbleops.manifest.position import ScanError, line_column, position_of, scan
 from marbleops.manifest.schema import MANIFEST_SCHEMA, load_schema
-from marbleops.manifest.template import Target, TemplateError, dry_run, parse_template
+from marbleops.manifest.template import (
+    Target,
+    TemplateError,
+    TemplateValue,
+    dry_run,
+    parse_template,
+    render,
+)
 
 _SCHEMA = load_schema(MANIFEST_SCHEMA)
 _NAMES = sorted(
     {name for part in (_SCHEMA, *_SCHEMA["$defs"].values()) for name in part.get("properties", {})}
     | {"gitops", "signingkeys", "PACKAGES", "x"}
+)
+_PIECES = (
+    *(
+        b"{{",
+        b"}}",
+        b"{{- ",
+        b" -}}",
+        b" ",
+        b"-",
+        b"\n",
+        b"|",
+        b"(",
+        b")",
+        b"/*",
+        b"*/",
+        b"\xff",
+        b"0x",
+        b"1_",
+    ),
+    *(b"hex ", b"len ", b"index ", b".Secrets", b".a", b".Cert", b".MarbleRun", b'"a"', b"`", b"\\", b"if"),
 )
 _MODEST = settings(max_examples=20, deadline=None)
 
@@ -179,19 +206,20 @@ def test_duplicates_are_always_refused(document: dict[str, Any], random: Any, le
 
 @_MODEST
 @given(
-    st.lists(
-        st.sampled_from([b"{{", b"}}", b" ", b"-", b"hex", b".Secrets", b".a", b"\xff", b"\n"]), max_size=9
-    ),
+    st.lists(st.sampled_from(_PIECES), max_size=9) | st.lists(st.binary(max_size=3), max_size=9),
     st.sampled_from(Target),
 )
 def test_any_template(pieces: list[bytes], target: Target) -> None:
-    """A template parses or is refused with a place inside it."""
+    """A template parses or is refused with a place inside it; one without braces is written as it is."""
     text = b"".join(pieces)
     try:
         template = parse_template(text, target=target)
     except TemplateError as caught:
         error = caught
     else:
-        assert template.actions or b"{{" not in text
+        assert all(reading.path.name for reading in template.readings())
+        if b"{{" not in text:
+            assert render(template, lambda _: TemplateValue()) == text
         return
+    assert b"{{" in text
     assert 1 <= error.line <= text.count(b"\n") + 1

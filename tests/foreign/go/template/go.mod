@@ -1,0 +1,3 @@
+module marbleops.test/template
+
+go 1.21
