@@ -11,17 +11,20 @@ import pytest
 from coordinator.domain import pki
 from coordinator.domain.making import Making
 from coordinator.domain.secrets import (
+    MAX_UPLOAD_BYTES,
     Material,
+    UserSecret,
     after_full_update,
     after_package_update,
     check_definitions,
     derive_private,
     first_secrets,
     for_marble,
+    read_upload,
     same_definition,
 )
 from coordinator.domain.state import SecretState
-from coordinator.errors import ActivationFailedError, ManifestRefusedError
+from coordinator.errors import ActivationFailedError, ManifestRefusedError, SecretRefusedError
 from marbleops.manifest.model import Secret
 from tests.fakes.small_world import FakeEntropy
 
@@ -215,6 +218,52 @@ def test_an_added_secret_has_other_keys_each_time() -> None:
 def test_equality_of_definitions(one: Secret, other: Secret, *, same: bool) -> None:
     """MarbleRun's five fields count, not the template (A5); a certificate without days has 365 (A4)."""
     assert same_definition(one, other) is same
+
+
+KEY = Secret(type="symmetric-key", size=16, user_defined=True)
+PLAIN = Secret(type="plain", user_defined=True)
+CERT = Secret(type="cert-rsa", user_defined=True)
+"""The type of the key is not compared with the certificate's."""
+
+
+@pytest.mark.parametrize(
+    ("definition", "given", "material"),
+    [
+        (KEY, UserSecret(key=b"ab"), Material(type="symmetric-key", private=b"ab", public=b"ab")),
+        (PLAIN, UserSecret(key=b"x"), Material(type="plain", private=b"x", public=b"x")),
+        (PLAIN, UserSecret(), Material(type="plain")),
+        (
+            CERT,
+            UserSecret(cert=ISSUER.certificate_der, private=b"any"),
+            Material(type="cert-rsa", private=b"any", public=ISSUER.spki, cert=ISSUER.certificate_der),
+        ),
+    ],
+)
+def test_uploads(definition: Secret, given: UserSecret, material: Material) -> None:
+    """A key is private and public part at once; a certificate brings its public key (5.7)."""
+    assert read_upload("s", definition, given) == material
+
+
+@pytest.mark.parametrize(
+    ("definition", "given", "words"),
+    [
+        (Secret(type="plain"), UserSecret(key=b"x"), "secret s is not writeable"),
+        (KEY, UserSecret(key=b"abc"), "declared size and actual size don't match: s"),
+        (KEY, UserSecret(), "declared size and actual size don't match: s"),
+        (Secret(type="symmetric-key", user_defined=True), UserSecret(), "invalid secret size: s"),
+        (KEY, UserSecret(key=b"ab", cert=b"c"), "takes a key and no certificate"),
+        (PLAIN, UserSecret(private=b"ab"), "takes a key and no certificate"),
+        (CERT, UserSecret(key=b"ab"), "takes a certificate and no key"),
+        (CERT, UserSecret(private=b"ab"), "x509: unsupported public key type: <nil>"),
+        (CERT, UserSecret(cert=b"junk"), "certificate cannot be read"),
+        (PLAIN, UserSecret(key=bytes(MAX_UPLOAD_BYTES + 1)), "more than 262144 bytes"),
+    ],
+)
+def test_uploads_that_are_refused(definition: Secret, given: UserSecret, words: str) -> None:
+    """Each refusal in MarbleRun's words where it has some; no value is ever shown."""
+    with pytest.raises(SecretRefusedError, match=words):
+        read_upload("s", definition, given)
+    assert repr(given) == "UserSecret()"
 
 
 def _making(seed: str = "a") -> Making:
