@@ -124,11 +124,11 @@ class CoordinatorProcess:
         if self.process is not None and self.process.poll() is None:
             self.kill()
 
-    def ask(self, method: str, path: str, body: bytes | None = None) -> Answer:
-        """Send one request on a connection of its own."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # the default one loads every CA of the system
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
+    def ask(
+        self, method: str, path: str, body: bytes | None = None, *, context: ssl.SSLContext | None = None
+    ) -> Answer:
+        """Send one request on a connection of its own; *context* may carry a client certificate."""
+        context = context or unverified_context()
         connection = http.client.HTTPSConnection("127.0.0.1", self.client_port, timeout=30, context=context)
         try:
             connection.request(method, path, body)
@@ -158,3 +158,11 @@ class CoordinatorProcess:
     def deployment(self) -> Digest:
         """Return the deployment id."""
         return Digest.parse(self.get("status").data["deployment"])
+
+
+def unverified_context() -> ssl.SSLContext:
+    """Return a client context that checks nothing."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # the default one loads every CA of the system
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
