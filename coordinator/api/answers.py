@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any
 
+from coordinator.domain.certificates import DEFAULT_DAYS
+from marbleops.manifest.certificate_read import read_template
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
@@ -45,10 +48,18 @@ def _secret(definition: Secret, material: Material) -> dict[str, Any]:
         "Shared": definition.shared,
         "UserDefined": definition.user_defined,
         "Cert": base64_or_null(material.cert),
-        "ValidFor": definition.valid_for,
+        "ValidFor": _days(definition),
         "Private": base64_or_null(material.private),
         "Public": base64_or_null(material.public),
     }
+
+
+def _days(definition: Secret) -> int:
+    """MarbleRun shows the days it has given a generated certificate that asks for none (5.4)."""
+    generated = definition.type.startswith("cert-") and not definition.user_defined
+    if definition.valid_for or not generated or read_template(definition.cert).not_after is not None:
+        return definition.valid_for
+    return DEFAULT_DAYS
 
 
 def acknowledged(missing: int) -> str:
