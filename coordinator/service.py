@@ -1,82 +1,60 @@
 """The use cases. Each takes one snapshot of the state, decides, and commits or refuses.
 
 Every method is synchronous and runs in the process's one executor; the edges (REST, gitops, gRPC) only
-translate. Whether a signed change may happen is ``approval.decide``'s word alone.
+translate. Whether a signed change may happen is ``approval.decide``'s word alone. The calls of MarbleRun's
+owners are in ``owners``, those of marbles in ``marbles``, recovery in ``recovering``.
 """
 
 from __future__ import annotations
 
+import base64
 import itertools
-import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives import hashes
 
-from coordinator.domain import activation, history, update
+from coordinator.domain import history, update
+from coordinator.domain.access import check_users
 from coordinator.domain.history import Shelf
-from coordinator.domain.making import Making
 from coordinator.domain.phase import MESSAGES, Phase
 from coordinator.domain.pki import sign
 from coordinator.domain.support import check_supported
 from coordinator.errors import (
-    ConflictError,
+    FeatureDisabledError,
     ForbiddenError,
     GitOpsNotEnabledError,
-    ManifestNotSetError,
     ManifestRefusedError,
-    MarblePhaseError,
     NotAvailableError,
     NotSupportedYetError,
+    QuoteRefusedError,
     WrongPhaseError,
 )
+from coordinator.marbles import Marbles
+from coordinator.owners import Owners
+from coordinator.recovering import Recovery
 from marbleops.approval.decide import decide
 from marbleops.approval.decision import Decision, Outcome, Refusal, applied
 from marbleops.approval.reasons import Reason
 from marbleops.approval.record import head_message
-from marbleops.attestation.binding import coordinator_report_data
+from marbleops.attestation.verdict import Code
+from marbleops.manifest.check import check
 from marbleops.manifest.digest import Digest
 from marbleops.manifest.errors import ManifestError
-from marbleops.manifest.parse import Strictness, load
+from marbleops.manifest.parse import Strictness, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from coordinator.domain.activation import ActivationRequest, RenderedParameters
-    from coordinator.domain.state import Enforcement, Ledger, Source, State
-    from coordinator.guard import Guard
-    from coordinator.ports import Clock, Entropy, QuoteIssuer, QuoteVerifier, Store
+    from coordinator.core import Core, Options
+    from coordinator.domain.state import Enforcement, Source, State
+    from coordinator.ports import ActivationEvent
     from marbleops.approval.evidence import Piece
-    from marbleops.attestation.verdict import Verdict
+    from marbleops.manifest.model import Manifest
 
 HISTORY_PAGE = 100
 HISTORY_PAGE_BYTES = 4 * 1024 * 1024
 """A page ends here too, with at least one record: the TLS edge drops whom it cannot hand 16 MiB to."""
-_ACTIVATION_ATTEMPTS = 16
-"""An update between admission and commit makes a marble's turn start over; so many in a row do not come."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What the start configuration decides for good."""
-
-    platform: str
-    warnings: tuple[str, ...] = ()
-    genesis_digest: Digest | None = None
-    accept_empty_quotes: bool = False
-    collateral: Callable[[], str] | None = None
-    """Collateral of a simulated platform, for clients; None on a real one."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ports:
-    """The world, as the service sees it. ``evidence`` is the sealed store that holds evidence bytes."""
-
-    issuer: QuoteIssuer
-    verifier: QuoteVerifier
-    clock: Clock
-    entropy: Entropy
-    sealed: Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,22 +81,34 @@ class HistoryPage:
     signature: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedQuote:
+    """A quote the Coordinator vouches for: its TCB status, and a signature by the root key (section 9)."""
+
+    tcb_status: str
+    signature: bytes
+
+
 class Service:
     """The Coordinator, without its edges."""
 
-    def __init__(self, guard: Guard, ports: Ports, options: Options) -> None:
-        self._guard = guard
-        self._ports = ports
-        self.options = options
-        self._deciding = threading.Lock()
-        # The root never changes while a process lives, so its quote is made once (marblerun-core 10.2).
-        self._quote = ports.issuer.quote(
-            coordinator_report_data(self.snapshot().authorities.root.certificate_der)
-        )
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self.owners = Owners(core)
+        self.marbles = Marbles(core)
+        self.recovery = Recovery(core)
+        core.quote(
+            core.snapshot(), None
+        )  # a platform that cannot quote is found out now, not by the first client
+
+    @property
+    def options(self) -> Options:
+        """What the start configuration decided."""
+        return self._core.options
 
     def snapshot(self) -> State:
         """Return the current state; a request that needs several values takes one snapshot."""
-        return self._guard.current
+        return self._core.snapshot()
 
     # What anyone may ask.
 
@@ -137,11 +127,8 @@ class Service:
 
     def quote(self, nonce: bytes | None) -> tuple[str, bytes]:
         """Return the certificate chain and a quote that binds the root to *nonce*, if given."""
-        authorities = self.snapshot().authorities
-        if nonce is None:
-            return authorities.chain_pem, self._quote
-        report_data = coordinator_report_data(authorities.root.certificate_der, nonce)
-        return authorities.chain_pem, self._ports.issuer.quote(report_data)
+        state = self.snapshot()
+        return state.authorities.chain_pem, self._core.quote(state, nonce)
 
     def collateral(self) -> str:
         """Return the simulated platform's collateral.
@@ -159,10 +146,7 @@ class Service:
         Raises:
             ManifestNotSetError: nothing is.
         """
-        enforcement = self.snapshot().enforcement
-        if enforcement is None:
-            raise ManifestNotSetError
-        return enforcement
+        return self._core.enforcement()
 
     def update_log(self) -> tuple[str, ...]:
         """Return MarbleRun's update log.
@@ -170,37 +154,84 @@ class Service:
         Raises:
             WrongPhaseError: nothing is enforced.
         """
-        enforcement = self.snapshot().enforcement
-        if enforcement is None:
-            raise WrongPhaseError
+        enforcement = self._core.running().enforcement
+        assert enforcement is not None
         return enforcement.log
+
+    def events(self) -> tuple[ActivationEvent, ...]:
+        """Return the newest activations, oldest first."""
+        return self._core.ports.observer.events()
+
+    def require_feature(self, feature: str) -> None:
+        """Let pass what the manifest's feature gates open (section 9).
+
+        Raises:
+            FeatureDisabledError: this one is closed, or nothing is enforced.
+        """
+        enforcement = self.snapshot().enforcement
+        gates = enforcement.manifest.config.feature_gates if enforcement else ()
+        if feature.lower() not in {gate.lower() for gate in gates}:
+            raise FeatureDisabledError(feature)
+
+    def sign_quote(self, quote: bytes) -> SignedQuote:
+        """Verify any SGX quote and sign what was found; TCB levels are told, not judged (section 9).
+
+        Raises:
+            QuoteRefusedError: it does not verify.
+        """
+        verdict = self._core.ports.verifier.verify(quote, self._core.ports.clock.now())
+        if verdict.code not in {Code.OK, Code.TCB_REVOKED} or verdict.status is None:
+            raise QuoteRefusedError(f"{verdict.code}: {verdict.detail}")
+        message = base64.b64encode(quote) + verdict.status.value.encode()
+        root = self.snapshot().authorities.root
+        return SignedQuote(
+            tcb_status=verdict.status.value, signature=sign(root, message, algorithm=hashes.SHA256())
+        )
 
     # A manifest without GitOps: MarbleRun's way, once.
 
-    def set_manifest(self, raw: bytes) -> None:
-        """Enforce a first manifest that has no GitOps section.
+    def set_manifest(self, raw: bytes) -> Mapping[str, bytes]:
+        """Enforce a first manifest that has no GitOps section; return the encrypted recovery secrets by name.
+
+        In recovery it begins a new deployment; the old state is set aside (6.1).
 
         Raises:
-            WrongPhaseError: a manifest was set before, or the state waits for recovery.
-            ManifestRefusedError: the manifest is wrong, or it has a GitOps section.
+            WrongPhaseError: a manifest was set before, or the state that waits for recovery is one of signed
+            commits. ManifestRefusedError: the manifest is wrong, or it has a GitOps section.
             NotSupportedYetError: it needs a feature of a later version.
         """
-        with self._deciding:
+        with self._core.deciding:
+            if self.snapshot().phase is Phase.ACCEPTING_MARBLES:
+                raise WrongPhaseError
+            manifest = self._read_first(raw)
+            keys = self._core.keys(None, manifest)
+            assert keys is not None
+            if self.snapshot().phase is Phase.RECOVERY:
+                self.recovery.reset()
             state = self.snapshot()
-            if state.phase is not Phase.ACCEPTING_MANIFEST:
-                raise WrongPhaseError(_RECOVERY_WORDS if state.phase is Phase.RECOVERY else "")
-            try:
-                manifest = load(raw, strictness=Strictness.MARBLERUN)
-            except ManifestError as error:
-                raise ManifestRefusedError(f"checking manifest: {error}") from error
-            if manifest.gitops is not None:
-                raise ManifestRefusedError(
-                    "a manifest with a GitOps section is set by POST /api/v2/gitops/update with signed "
-                    "approvals, never by this call"
-                )
-            self._check_genesis_digest(manifest.digest)
-            check_supported(manifest)
-            self._guard.commit(state, update.manifest_set(state, manifest, making=self._making()))
+            making = self._core.making()
+            transition = update.manifest_set(state, manifest, making=making, recovery=keys.secrets)
+            self._core.guard.commit(state, transition, keys=keys)
+            return keys.secrets
+
+    def _read_first(self, raw: bytes) -> Manifest:
+        try:
+            manifest = parse(raw, strictness=Strictness.MARBLERUN)
+        except ManifestError as error:
+            raise ManifestRefusedError(f"unmarshaling manifest: {error}") from error
+        try:
+            check(manifest)
+        except ManifestError as error:
+            raise ManifestRefusedError(f"checking manifest: {error}") from error
+        if manifest.gitops is not None:
+            raise ManifestRefusedError(
+                "a manifest with a GitOps section is set by POST /api/v2/gitops/update with signed "
+                "approvals, never by this call"
+            )
+        self._check_genesis_digest(manifest.digest)
+        check_supported(manifest)
+        check_users(manifest)
+        return manifest
 
     # Signed changes.
 
@@ -213,14 +244,24 @@ class Service:
             GitOpsNotEnabledError: something without a GitOps section is enforced, or the state waits for
             recovery. ConflictError: the state changed in between.
         """
-        with self._deciding:
+        with self._core.deciding:
             state = self.snapshot()
             _check_gitops_open(state)
             decision = self._decide(state, raw, pieces)
             if dry_run or decision.outcome is not Outcome.WOULD_APPLY:
                 return decision
-            transition = update.transition_of(state, decision, pieces, source=source, making=self._making())
-            self._guard.commit(state, transition)
+            assert decision.manifest is not None
+            before = state.enforcement.manifest if state.enforcement else None
+            keys = self._core.keys(before, decision.manifest)
+            transition = update.transition_of(
+                state,
+                decision,
+                pieces,
+                source=source,
+                making=self._core.making(),
+                recovery=keys.secrets if keys else None,
+            )
+            self._core.guard.commit(state, transition, keys=keys)
             return applied(decision)
 
     def gitops_state(self) -> State:
@@ -273,40 +314,10 @@ class Service:
             raise ForbiddenError(
                 "the enforced manifest does not make evidence public (GitOps.PublicEvidence)"
             )
-        piece = self._ports.sealed.get(history.blob_name(Shelf.EVIDENCE, digest))
+        piece = self._core.guard.vault.sealed.get(history.blob_name(Shelf.EVIDENCE, digest))
         if piece is None or Digest.of(piece) != digest:
             raise NotAvailableError("no evidence with this digest")
         return piece
-
-    # Marbles.
-
-    def activate(self, request: ActivationRequest, evidence: bytes) -> RenderedParameters:
-        """Admit a marble and give it its certificate, key, secrets, files, environment and arguments.
-
-        What the marble uses up is durable before the answer exists.
-
-        Raises:
-            MarblePhaseError, MarbleRefusedError, InvalidMarbleRequestError, ActivationFailedError: see
-            ``activation``. ConflictError: the manifest kept changing.
-        """
-        if self.snapshot().enforcement is None:
-            raise MarblePhaseError
-        verdict = self._verdict(evidence)
-        for _ in range(_ACTIVATION_ATTEMPTS):
-            state = self.snapshot()
-            admission = activation.admit(state, request, verdict)
-            rendered = activation.parameters(state, admission, csr=request.csr, making=self._making())
-            try:
-                self._guard.commit_ledger(state, _counting(admission))
-            except ConflictError:
-                continue
-            return rendered
-        raise ConflictError
-
-    def _verdict(self, evidence: bytes) -> Verdict | None:
-        if not evidence and self.options.accept_empty_quotes:
-            return None
-        return self._ports.verifier.verify(evidence, self._ports.clock.now())
 
     def _decide(self, state: State, raw: bytes, pieces: Sequence[Piece]) -> Decision:
         decision = decide(enforced=state.enforced, raw=raw, evidence=pieces)
@@ -329,12 +340,9 @@ class Service:
                 f"EDG_COORDINATOR_GENESIS_DIGEST asks for {wanted} as the first manifest, this is {digest}"
             )
 
-    def _making(self) -> Making:
-        return Making(at=self._ports.clock.now(), random=self._ports.entropy.bytes)
-
 
 _RECOVERY_WORDS = (
-    "the saved state was sealed by another enclave identity; recovery is not supported yet "
+    "the saved state waits for recovery: POST /api/v2/recover takes the recovery secrets "
     "(EDG_COORDINATOR_ALLOW_RESET=1 sets the old state aside and starts fresh)"
 )
 
@@ -356,9 +364,3 @@ def _not_enabled_words(state: State) -> str:
     if state.enforcement is None:
         return "no manifest is enforced yet; POST /api/v2/gitops/update sets the first one"
     return "the enforced manifest has no GitOps section and cannot adopt one; start a new deployment"
-
-
-def _counting(
-    admission: activation.Admission,
-) -> Callable[[Ledger], Ledger]:
-    return lambda ledger: activation.count(ledger, admission)

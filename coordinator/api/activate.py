@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 from google.protobuf.message import DecodeError
@@ -12,12 +12,18 @@ from coordinator.api.errors import INTERNAL, row_of
 from coordinator.api.grpc import GrpcError
 from coordinator.api.routes import incident_words
 from coordinator.domain.activation import MAX_MARBLE_TYPE_CHARS, ActivationRequest
-from coordinator.errors import CoordinatorError, InvalidMarbleRequestError, UnauthenticatedError
+from coordinator.errors import (
+    BusyError,
+    CoordinatorError,
+    InvalidMarbleRequestError,
+    UnauthenticatedError,
+)
 from marbleops.wire import marble_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from coordinator.api.gate import ActivationGate
     from coordinator.api.routes import Caller
 
 _log = structlog.get_logger("coordinator.marble")
@@ -25,39 +31,72 @@ _MAX_LOGGED = 64
 MAX_UUID_CHARS = 64
 
 
-def activate_handler(caller: Caller) -> Callable[[bytes, tuple[bytes, ...]], Awaitable[bytes]]:
+BUSY_SECONDS = 2.0
+"""When to come back, for whom the queue had no place."""
+_CANCELLED = 1
+_OK = 0
+
+
+class Observer(Protocol):
+    """Counts calls by their gRPC status."""
+
+    def call_began(self) -> None:
+        """Hear of a call."""
+
+    def call_ended(self, code: int) -> None:
+        """Hear of its status."""
+
+
+def activate_handler(
+    caller: Caller, gate: ActivationGate, observer: Observer | None = None
+) -> Callable[[bytes, tuple[bytes, ...]], Awaitable[bytes]]:
     """Return the handler of ``/rpc.Marble/Activate``."""
 
     async def handle(message: bytes, peer_certificates: tuple[bytes, ...]) -> bytes:
-        started = asyncio.get_running_loop().time()
-        code, marble_type, uuid = "ok", "", ""
+        log = _CallLog(observer)
         try:
             call = _decode(message)
-            marble_type, uuid = call.MarbleType[:_MAX_LOGGED], call.UUID[:_MAX_LOGGED]
-            # A client that goes away takes its call out of the queue; what already runs is one step and ends.
-            return await caller.run(lambda: _activate(caller, call, peer_certificates))
+            log.marble, log.uuid = call.MarbleType[:_MAX_LOGGED], call.UUID[:_MAX_LOGGED]
+            async with gate.enter():
+                # A client that goes away takes its call out of the queue; what already runs is one step and
+                # ends.
+                answer = await caller.run(lambda: _activate(caller, call, peer_certificates))
         except CoordinatorError as error:
             row = row_of(error)
-            code = row.code
-            raise GrpcError(row.grpc, str(error)) from error
+            log.end(row.grpc, row.code)
+            retry = BUSY_SECONDS if isinstance(error, BusyError) else None
+            raise GrpcError(row.grpc, str(error), retry_after=retry) from error
         except asyncio.CancelledError:
-            code = "cancelled"
+            log.end(_CANCELLED, "cancelled")
             raise
         except Exception as error:  # the outermost loop: its text stays in our log
-            code, words = INTERNAL.code, incident_words()
+            words = incident_words()
             _log.error("activation_failed", incident=words, exc_info=error)
+            log.end(INTERNAL.grpc, INTERNAL.code)
             raise GrpcError(INTERNAL.grpc, words) from error
-        finally:
-            elapsed = asyncio.get_running_loop().time() - started
-            _log.info(
-                "activate",
-                marble=marble_type,
-                uuid=uuid,
-                code=code,
-                milliseconds=round(elapsed * 1000, 1),
-            )
+        log.end(_OK, "ok")
+        return answer
 
     return handle
+
+
+class _CallLog:
+    """One call: its line in the log, and its status for who counts."""
+
+    def __init__(self, observer: Observer | None) -> None:
+        self._clock = asyncio.get_running_loop().time
+        self._started = self._clock()
+        self._observer = observer
+        self.marble = self.uuid = ""
+        if observer is not None:
+            observer.call_began()
+
+    def end(self, status: int, code: str) -> None:
+        """Write the line."""
+        if self._observer is not None:
+            self._observer.call_ended(status)
+        milliseconds = round((self._clock() - self._started) * 1000, 1)
+        _log.info("activate", marble=self.marble, uuid=self.uuid, code=code, milliseconds=milliseconds)
 
 
 def _decode(message: bytes) -> marble_pb2.ActivationReq:
@@ -77,7 +116,7 @@ def _activate(caller: Caller, call: marble_pb2.ActivationReq, peer_certificates:
     request = ActivationRequest(
         marble_type=call.MarbleType, uuid=call.UUID, csr=call.CSR, peer_certificate=peer_certificates[0]
     )
-    rendered = caller.service.activate(request, call.Quote)
+    rendered = caller.service.marbles.activate(request, call.Quote)
     answer = marble_pb2.ActivationResp()
     answer.Parameters.Files.update(rendered.files)
     answer.Parameters.Env.update(rendered.env)

@@ -19,7 +19,7 @@ class Phase(IntEnum):
 
 TRANSITIONS = MappingProxyType(
     {
-        Phase.RECOVERY: frozenset[Phase](),  # leaving it comes with recovery
+        Phase.RECOVERY: frozenset({Phase.ACCEPTING_MANIFEST, Phase.ACCEPTING_MARBLES}),
         Phase.ACCEPTING_MANIFEST: frozenset({Phase.ACCEPTING_MARBLES}),
         Phase.ACCEPTING_MARBLES: frozenset({Phase.ACCEPTING_MARBLES}),
     }

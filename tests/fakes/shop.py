@@ -11,6 +11,7 @@ from marbleops.approval.evidence import DetachedPiece, Piece
 from marbleops.approval.statement import approval_statement, key_proof_statement
 from marbleops.attestation.platform.measure import signer_of_label
 from marbleops.manifest.digest import Digest
+from tests.fakes.logins import login
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -58,8 +59,9 @@ def plain_manifest() -> bytes:
     """Write a manifest without a GitOps section, as MarbleRun knows it."""
     made = document()
     del made["GitOps"]
-    for user in made["Users"].values():
+    for name, user in made["Users"].items():
         del user["SigningKeys"]
+        user["Certificate"] = login(name).certificate_pem.decode()
     return json.dumps(made).encode()
 
 

@@ -12,16 +12,16 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from coordinator.adapters.barrier import Barrier
 from coordinator.adapters.memory import MemoryStore
 from coordinator.adapters.sealer import AesGcmSealer, SealingKeys
+from coordinator.core import Core, Options, Ports
 from coordinator.domain import pki
 from coordinator.domain.activation import ActivationRequest
 from coordinator.domain.phase import Phase
 from coordinator.domain.state import State
 from coordinator.guard import load
-from coordinator.ports import SealPolicy
-from coordinator.service import Options, Ports, Service
+from coordinator.service import Service
+from coordinator.vault import Vault, VaultPorts, open_vault
 from marbleops.attestation.binding import marble_report_data
 from marbleops.attestation.verdict import INSECURE_SIMULATION, Code, Report, TcbStatus, Verdict
 from tests.fakes import shop
@@ -119,10 +119,24 @@ class SmallWorld:
     entropy: FakeEntropy = field(default_factory=FakeEntropy)
     clock: FakeClock = field(default_factory=FakeClock)
     root: pki.KeyPair | None = None
+    aside: dict[str, Store] = field(default_factory=dict)
 
-    def sealed(self, policy: SealPolicy) -> Store:
-        """Return the sealed store."""
-        return Barrier(self.store, AesGcmSealer(self.keys, self.entropy), policy=policy)
+    def vault(self) -> Vault:
+        """Open the vault."""
+        return open_vault(
+            VaultPorts(
+                store=self.store,
+                platform=AesGcmSealer(self.keys, self.entropy),
+                entropy=self.entropy,
+                memory=MemoryStore,
+                set_aside=self._set_aside,
+            )
+        )
+
+    def _set_aside(self, suffix: str) -> Store:
+        self.aside[suffix] = self.store
+        self.store = MemoryStore()
+        return self.store
 
     def fresh(self) -> State:
         """Return a fresh state; the root is made once, for speed."""
@@ -133,19 +147,13 @@ class SmallWorld:
 
     def load(self) -> Guard:
         """Open the store."""
-        return load(self.fresh(), self.sealed)
+        return load(self.fresh(), self.vault())
 
     def open(self, guard: Guard | None = None) -> Service:
         """Start a service on the store."""
         platform = FakePlatform()
-        ports = Ports(
-            issuer=platform,
-            verifier=platform,
-            clock=self.clock,
-            entropy=self.entropy,
-            sealed=self.sealed(SealPolicy.PRODUCT),
-        )
-        return Service(guard or self.load(), ports, self.options)
+        ports = Ports(issuer=platform, verifier=platform, clock=self.clock, entropy=self.entropy)
+        return Service(Core(guard or self.load(), ports, self.options))
 
     def enforce_genesis(self, raw: bytes | None = None) -> tuple[Service, bytes]:
         """Start a service and enforce a first manifest."""

@@ -16,7 +16,7 @@ from tests.fakes.small_world import SmallWorld
 
 def test_a_write_in_doubt_ends_the_process() -> None:
     """After a swap whose outcome nobody can tell nothing is answered, and the servers are stopped."""
-    store = CrashingStore(MemoryStore(), crash_at=2)
+    store = CrashingStore(MemoryStore(), crash_at=3)
     world = SmallWorld(store=store)
     guard = world.load()
     service = world.open(guard)

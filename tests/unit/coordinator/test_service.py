@@ -57,7 +57,7 @@ def test_fresh_coordinator_waits() -> None:
     with pytest.raises(WrongPhaseError):
         service.update_log()
     with pytest.raises(MarblePhaseError):
-        service.activate(activation(), b"")
+        service.marbles.activate(activation(), b"")
     with pytest.raises(NotAvailableError):
         service.collateral()
 
@@ -189,7 +189,7 @@ def test_restart_gives_the_same_state() -> None:
     """Replaying the store gives the state that was left, to the last value."""
     world = SmallWorld()
     service, first = world.enforce_genesis()
-    service.activate(activation(csr=make_csr()), marble_quote(version=2))
+    service.marbles.activate(activation(csr=make_csr()), marble_quote(version=2))
     second = shop.manifest(2, previous=first, deployment=service.status().deployment, change=shop.bump(2))
     decision = service.update(second, shop.approvals(second, "alice"), dry_run=False, source=None)
     assert decision.change_class is ChangeClass.PACKAGE_BUMP
@@ -209,18 +209,18 @@ def test_recovery_phase_answers_nothing_else() -> None:
     """In recovery there are status and quotes; neither call sets a manifest."""
     world = SmallWorld()
     fresh = world.fresh()
-    service = world.open(Guard(replace(fresh, phase=Phase.RECOVERY), None, world.sealed))
+    service = world.open(Guard(replace(fresh, phase=Phase.RECOVERY), None, world.vault()))
     assert int(service.status().phase) == 1
     assert service.quote(b"nonce")
     raw = shop.manifest()
     with pytest.raises(GitOpsNotEnabledError, match="recovery"):
         service.update(raw, shop.genesis_evidence(raw), dry_run=False, source=None)
-    with pytest.raises(WrongPhaseError, match="recovery"):
+    with pytest.raises(WrongPhaseError, match="EDG_COORDINATOR_ALLOW_RESET"):
         service.set_manifest(shop.plain_manifest())
 
 
 @pytest.mark.parametrize("moment", list(Moment))
-@pytest.mark.parametrize("crash_at", range(1, 8))
+@pytest.mark.parametrize("crash_at", range(1, 9))
 def test_a_crash_leaves_before_or_after(crash_at: int, moment: Moment) -> None:
     """Whichever write dies, the store reopens to a state that verifies: acknowledged, or one more."""
     durable = MemoryStore()
@@ -237,7 +237,7 @@ def test_a_crash_leaves_before_or_after(crash_at: int, moment: Moment) -> None:
             )
             service.update(current, pieces, dry_run=False, source=None)
             acknowledged = number
-            service.activate(activation(csr=make_csr()), marble_quote())
+            service.marbles.activate(activation(csr=make_csr()), marble_quote())
     except (StoreError, MarbleRefusedError):
         pass
     world.store = durable
@@ -286,15 +286,15 @@ def test_activation_is_counted_exactly() -> None:
     service, _ = world.enforce_genesis()
     for refused in (marble_quote("frontend"), marble_quote(debug=True), b"junk"):
         with pytest.raises(MarbleRefusedError, match="invalid quote"):
-            service.activate(activation(csr=make_csr()), refused)
+            service.marbles.activate(activation(csr=make_csr()), refused)
     with pytest.raises(InvalidMarbleRequestError):
-        service.activate(activation(uuid="x", csr=make_csr()), marble_quote())
-    service.activate(activation(csr=make_csr()), marble_quote())
+        service.marbles.activate(activation(uuid="x", csr=make_csr()), marble_quote())
+    service.marbles.activate(activation(csr=make_csr()), marble_quote())
     reopened = world.open()
-    reopened.activate(activation(csr=make_csr()), marble_quote())
+    reopened.marbles.activate(activation(csr=make_csr()), marble_quote())
     for one in (reopened, world.open()):
         with pytest.raises(MarbleRefusedError, match=r"reached max activations count \(2\)"):
-            one.activate(activation(csr=make_csr()), marble_quote())
+            one.marbles.activate(activation(csr=make_csr()), marble_quote())
 
 
 def test_parameters_too_large_for_an_answer_cost_no_activation() -> None:
@@ -302,11 +302,12 @@ def test_parameters_too_large_for_an_answer_cost_no_activation() -> None:
 
     def change(made: dict[str, Any]) -> None:
         made["Secrets"]["big"] = {"Type": "symmetric-key", "Size": 65_280, "Shared": True}
-        made["Marbles"]["backend"]["Parameters"]["Files"]["/large"] = "{{ hex .Secrets.big }}" * 300
+        for name in ("/one", "/two"):
+            made["Marbles"]["backend"]["Parameters"]["Files"][name] = "{{ hex .Secrets.big }}" * 200
 
     service, _ = SmallWorld().enforce_genesis(shop.manifest(change=change))
     with pytest.raises(ActivationFailedError, match="more than 4128768 bytes together"):
-        service.activate(activation(csr=make_csr()), marble_quote())
+        service.marbles.activate(activation(csr=make_csr()), marble_quote())
     assert dict(service.snapshot().ledger.activations) == {}
 
 
@@ -335,7 +336,7 @@ def test_a_stale_decision_conflicts() -> None:
 def test_an_update_during_an_activation_starts_it_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """A marble admitted under the old manifest is judged again under the new one before it is counted."""
     service, first = SmallWorld().enforce_genesis()
-    service.activate(activation("frontend", csr=make_csr()), marble_quote("frontend", version=1))
+    service.marbles.activate(activation("frontend", csr=make_csr()), marble_quote("frontend", version=1))
     rendered = domain_activation.parameters
     turns = []
 
@@ -347,7 +348,7 @@ def test_an_update_during_an_activation_starts_it_over(monkeypatch: pytest.Monke
         return rendered(*args, **kwargs)
 
     monkeypatch.setattr(domain_activation, "parameters", updating)
-    parameters = service.activate(activation(csr=make_csr()), marble_quote())
+    parameters = service.marbles.activate(activation(csr=make_csr()), marble_quote())
     assert len(turns) == 2
     assert parameters.env["GREETING"] == b"version 2"
     assert service.snapshot().ledger.activations["backend"] == 1
@@ -361,7 +362,7 @@ def test_unlimited_marbles_write_once_per_build() -> None:
     writes = []
     for version in (1, 1, 3, 2):
         before = store.writes
-        service.activate(request, marble_quote("frontend", version=version))
+        service.marbles.activate(request, marble_quote("frontend", version=version))
         writes.append(store.writes - before)
     assert writes == [1, 0, 1, 0]
 
@@ -371,10 +372,10 @@ def test_empty_quotes_need_the_option() -> None:
     world = SmallWorld()
     service, _ = world.enforce_genesis()
     with pytest.raises(MarbleRefusedError):
-        service.activate(activation(csr=make_csr()), b"")
+        service.marbles.activate(activation(csr=make_csr()), b"")
     world.options = replace(world.options, accept_empty_quotes=True)
     service = world.open()
-    service.activate(activation(csr=make_csr()), b"")
+    service.marbles.activate(activation(csr=make_csr()), b"")
     assert dict(service.snapshot().ledger.attested) == {}
 
 

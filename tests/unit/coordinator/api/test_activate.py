@@ -74,6 +74,10 @@ def test_the_unexpected_is_an_incident(capsys: pytest.CaptureFixture[str]) -> No
     """An unknown exception becomes *internal* with a number; its text stays in the log."""
 
     class Broken:
+        @property
+        def marbles(self) -> Broken:
+            return self
+
         def activate(self, *_: object) -> None:
             raise RuntimeError("the secret words")
 
@@ -89,6 +93,10 @@ def test_a_reset_call_leaves_the_queue() -> None:
     ran: list[object] = []
 
     class Slow:
+        @property
+        def marbles(self) -> Slow:
+            return self
+
         def activate(self, *_: object) -> None:
             ran.append(None)
             started.set()

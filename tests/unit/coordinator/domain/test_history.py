@@ -13,7 +13,6 @@ from coordinator.domain.effects import decode_effects, encode_effects
 from coordinator.domain.state import Head, Ledger, Source
 from coordinator.errors import CorruptStateError, ManifestRefusedError, SealError
 from coordinator.guard import POINTER
-from coordinator.ports import SealPolicy
 from marbleops.approval.floors import Floors
 from marbleops.approval.record import decode_record, encode_record, record_hash
 from marbleops.manifest.digest import Digest
@@ -40,11 +39,11 @@ def _two_versions() -> tuple[SmallWorld, Service]:
 
 
 def test_blobs_are_named_by_content() -> None:
-    """Two transitions leave two records, two effects, two manifests, five pieces of evidence, one pointer."""
+    """Two transitions leave two records, effects and manifests, five pieces of evidence, and one key."""
     world, _ = _two_versions()
     names = [name.partition("/")[0] for name in world.store.list("")]
     assert {shelf: names.count(shelf) for shelf in set(names)} == {
-        "record": 2, "effects": 2, "manifest": 2, "evidence": 5, "pointer": 1,
+        "record": 2, "effects": 2, "manifest": 2, "evidence": 5, "pointer": 1, "key": 1, "wrap": 1,
     }  # fmt: skip
 
 
@@ -144,7 +143,7 @@ def test_contradicting_pointers(change: Callable[[dict[str, Any]], None], words:
     encoded = history.encode_pointer(history.pointer_of(service.snapshot()))
     document = json.loads(encoded)
     change(document)
-    sealed = world.sealed(SealPolicy.PRODUCT)
+    sealed = world.vault().sealed
     assert sealed.compare_and_swap(POINTER, encoded, json.dumps(document).encode())
     with pytest.raises(CorruptStateError, match=words):
         world.load()
@@ -166,7 +165,7 @@ def test_effects_round_trip() -> None:
     """Keys, certificates, secrets and log lines come back; garbage and other formats are refused."""
     world, service = _two_versions()
     (name, _) = world.store.list("effects/")
-    encoded = world.sealed(SealPolicy.PRODUCT).get(name)
+    encoded = world.vault().sealed.get(name)
     assert encoded is not None
     effects = decode_effects(encoded)
     assert encode_effects(effects) == encoded
@@ -182,7 +181,7 @@ def test_a_record_of_other_floors_is_refused() -> None:
     world, service = _two_versions()
     state = service.snapshot()
     pointer = history.pointer_of(state)
-    sealed = world.sealed(SealPolicy.PRODUCT)
+    sealed = world.vault().sealed
 
     def fetch(shelf: history.Shelf, digest: Digest) -> bytes:
         content = sealed.get(history.blob_name(shelf, digest))

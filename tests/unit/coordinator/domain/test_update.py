@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def test_bump_renews_the_authority_and_nothing_else() -> None:
     """A package bump: new intermediate and marble root, same root and secrets, raised floor."""
     service, first = SmallWorld().enforce_genesis()
-    service.activate(activation("backend", csr=make_csr()), marble_quote(version=3))
+    service.marbles.activate(activation("backend", csr=make_csr()), marble_quote(version=3))
     before = service.snapshot()
     assert before.enforcement is not None
     second = shop.manifest(2, previous=first, deployment=before.enforcement.deployment, change=shop.bump(2))

@@ -10,11 +10,13 @@ from marbleops.approval.decision import CountedApproval
 from marbleops.approval.deployment import deployment_id
 from marbleops.approval.floors import Floors
 from marbleops.approval.record import (
+    Assertion,
     ChainError,
     PublicRecord,
     decode_record,
     encode_record,
     head_message,
+    last_signed,
     record_hash,
     verify_chain,
 )
@@ -133,3 +135,48 @@ def test_heads_and_ids_bind_what_they_name() -> None:
     assert all(message.startswith(b"marbleops/history-head/v1\0") for message in messages)
     ids = {deployment_id(key, genesis) for key in (b"k", b"l") for genesis in (D(b"a"), D(b"b"))}
     assert len(ids) == 4
+
+
+SAM = Assertion(
+    user="sam", certificate=D(b"certificate"), secrets=("db",), packages=(("a", 2),), proposal=D(b"next")
+)
+
+
+def test_secrets_written_leave_the_manifest_alone() -> None:
+    """A transition by client certificate is chained, keeps version and manifest, and decides nothing."""
+    written = {"kind": "secrets-set", "assertion": SAM, "approvals": (), "version": 2, "manifest": D(b"1")}
+    encoded = chain(written)
+    records = verify_chain(encoded)
+    assert records[-1].assertion == SAM
+    assert last_signed(records) == records[1]
+    for change in ({"version": 3}, {"manifest": D(b"other")}):
+        with pytest.raises(ChainError, match="changed the manifest"):
+            verify_chain(chain({**written, **change}))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"kind": "package-update", "assertion": SAM}, "in a deployment of signed commits"),
+        ({"kind": "full-update", "assertion": SAM}, "in a deployment of signed commits"),
+        ({"kind": "secrets-set"}, "asserted"),
+        ({"assertion": SAM}, "asserted"),
+        ({"kind": "manifest-set"}, "only be the first"),
+    ],
+)
+def test_asserted_kinds_have_their_place(change: dict[str, object], words: str) -> None:
+    """Where signed commits decide, a client certificate changes nothing but secrets."""
+    with pytest.raises(ChainError, match=words):
+        verify_chain(chain(change))
+
+
+def test_a_plain_history_has_no_signed_update() -> None:
+    """Nothing signed follows a manifest that was set MarbleRun's way."""
+    first = replace(FIRST, kind="manifest-set", deployment=None, version=None)
+    raised = replace(
+        first, position=1, previous=record_hash(encode_record(first)), kind="package-update", assertion=SAM
+    )
+    assert verify_chain([encode_record(first), encode_record(raised)])[1].assertion == SAM
+    signed = replace(raised, kind="update", assertion=None)
+    with pytest.raises(ChainError, match="without signed commits"):
+        verify_chain([encode_record(first), encode_record(signed)])

@@ -1,0 +1,166 @@
+"""The calls of marbles: activation, and what an activated marble may ask for."""
+
+from __future__ import annotations
+
+import base64
+import uuid as uuids
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from coordinator.domain import activation
+from coordinator.domain.pki import MARBLE_TYPE_OID
+from coordinator.errors import (
+    ConflictError,
+    CounterRefusedError,
+    InvalidMarbleRequestError,
+    MarblePhaseError,
+    MarbleUnauthenticatedError,
+)
+from coordinator.ports import ActivationEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from coordinator.core import Core
+    from coordinator.domain.activation import ActivationRequest, Admission, RenderedParameters
+    from coordinator.domain.state import Ledger
+    from coordinator.guard import LedgerChange
+    from marbleops.attestation.verdict import Verdict
+
+MAX_COUNTERS = 10_000
+"""Of one deployment. They are part of every write of the ledger."""
+MAX_COUNTER_NAME_BYTES = 256
+MAX_COUNTER_VALUE = 2**64 - 1
+MAX_CERTIFICATES = 16
+_UNREADABLE = (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound)
+_ATTEMPTS = 16
+"""An update between admission and commit makes a marble's turn start over; so many in a row do not come."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarbleIdentity:
+    """An activated marble, from the certificate it got."""
+
+    type: str
+    uuid: str
+
+
+class Marbles:
+    """What marbles may ask for."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def activate(self, request: ActivationRequest, evidence: bytes) -> RenderedParameters:
+        """Admit a marble and give it its certificate, key, secrets, files, environment and arguments.
+
+        What the marble uses up is durable before the answer exists.
+
+        Raises:
+            MarblePhaseError, MarbleRefusedError, InvalidMarbleRequestError, ActivationFailedError: see
+            ``activation``. ConflictError: the manifest kept changing.
+        """
+        observer = self._core.ports.observer
+        enforcement = self._core.snapshot().enforcement
+        known = enforcement is not None and request.marble_type in enforcement.manifest.marbles
+        observer.activation_attempt(request.marble_type if known else None, request.uuid)
+        if enforcement is None:
+            raise MarblePhaseError
+        verdict = self._verdict(evidence)
+        for _ in range(_ATTEMPTS):
+            state = self._core.snapshot()
+            admission = activation.admit(state, request, verdict)
+            making = self._core.making()
+            rendered = activation.parameters(state, admission, csr=request.csr, making=making)
+            try:
+                self._core.guard.commit_ledger(state, _counting(admission))
+            except ConflictError:
+                continue
+            observer.activation_success(
+                ActivationEvent(
+                    at=making.at, marble_type=request.marble_type, uuid=request.uuid, quote=evidence
+                )
+            )
+            return rendered
+        raise ConflictError
+
+    def authenticate(self, certificates: Sequence[bytes]) -> MarbleIdentity:
+        """Find the marble whose certificate the current marble root has issued; the first that fits.
+
+        Raises:
+            WrongPhaseError: nothing is enforced.
+            MarbleUnauthenticatedError: none of the certificates (DER) is one of a marble.
+        """
+        state = self._core.running()
+        for encoded in certificates[:MAX_CERTIFICATES]:
+            try:
+                issuer = state.authorities.marble_root.certificate
+                return _identity(
+                    x509.load_der_x509_certificate(encoded), issuer, self._core.ports.clock.now()
+                )
+            except (*_UNREADABLE, InvalidMarbleRequestError):
+                continue
+        raise MarbleUnauthenticatedError
+
+    def count(self, marble: MarbleIdentity, name: str, value: int) -> int:
+        """Raise a monotonic counter of *marble* to *value* if that is more; return what it was (section 9).
+
+        Raises:
+            WrongPhaseError: nothing is enforced. CounterRefusedError: beyond what is kept.
+        """
+        state = self._core.running()
+        if len(name.encode()) > MAX_COUNTER_NAME_BYTES:
+            raise CounterRefusedError(f"the name of a counter has at most {MAX_COUNTER_NAME_BYTES} bytes")
+        if not 0 <= value <= MAX_COUNTER_VALUE:
+            raise CounterRefusedError("the value of a counter is an unsigned 64-bit integer")
+        counter = ":".join(
+            base64.b64encode(part).decode()
+            for part in (marble.type.encode(), uuids.UUID(marble.uuid).bytes, name.encode())
+        )
+        before: list[int] = []
+
+        def change(ledger: Ledger) -> Ledger:
+            before[:] = [ledger.counters.get(counter, 0)]
+            return _counted(ledger, counter, value)
+
+        self._core.guard.commit_ledger(state, change)
+        return before[0]
+
+    def _verdict(self, evidence: bytes) -> Verdict | None:
+        if not evidence and self._core.options.accept_empty_quotes:
+            return None
+        return self._core.ports.verifier.verify(evidence, self._core.ports.clock.now())
+
+
+def _counting(admission: Admission) -> LedgerChange:
+    return lambda ledger: activation.count(ledger, admission)
+
+
+def _counted(ledger: Ledger, counter: str, value: int) -> Ledger:
+    if value <= ledger.counters.get(counter, 0):
+        return ledger
+    if counter not in ledger.counters and len(ledger.counters) >= MAX_COUNTERS:
+        raise CounterRefusedError(f"this deployment keeps {MAX_COUNTERS} counters, and all are in use")
+    return replace(ledger, counters=MappingProxyType({**ledger.counters, counter: value}))
+
+
+def _identity(certificate: x509.Certificate, issuer: x509.Certificate, at: datetime) -> MarbleIdentity:
+    """Read a marble's identity from its leaf; whatever is wrong is a ValueError or one of x509's errors."""
+    certificate.verify_directly_issued_by(issuer)
+    if not certificate.not_valid_before_utc <= at <= certificate.not_valid_after_utc:
+        raise ValueError("expired")
+    usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+    if ExtendedKeyUsageOID.SERVER_AUTH not in usage or constraints.ca:
+        raise ValueError("not the certificate of a marble")
+    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    kind = certificate.extensions.get_extension_for_oid(MARBLE_TYPE_OID).value
+    if len(names) != 1 or not isinstance(kind, x509.UnrecognizedExtension):
+        raise ValueError("not the certificate of a marble")
+    return MarbleIdentity(type=kind.value.decode(), uuid=activation.parse_uuid(str(names[0].value)))
