@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from coordinator.ports import QuoteIssuer
     from marbleops.attestation.collateral import Collateral
 
+SIMULATION_PLATFORM = "simulation"
 SIGNER_LABEL = "marbleops coordinator"
 PRODUCT_ID = 3
 SECURITY_VERSION = 3
@@ -49,10 +51,25 @@ class SimulatedPlatform:
         return self.platform.collateral()
 
     def sealing_keys(self) -> SealingKeys:
-        """Return the sealing keys of this Coordinator on this machine."""
+        """Return the sealing keys of this Coordinator on this machine, and of its older versions."""
+        platform, identity = self.platform, self.identity
         return SealingKeys(
-            unique=self.platform.sealing_key(self.identity, policy="unique"),
-            product=self.platform.sealing_key(self.identity, policy="product"),
+            unique=platform.sealing_key(identity, policy="unique"),
+            product=platform.sealing_key(identity, policy="product"),
+            older=tuple(
+                platform.sealing_key(identity, policy="product", security_version=version)
+                for version in range(identity.security_version)
+            ),
+            circumstances={
+                "platform": SIMULATION_PLATFORM,
+                "machine": hashlib.sha256(platform.anchor_der).hexdigest(),
+                "microcode": str(platform.microcode()),
+                "uniqueID": identity.unique_id.hex(),
+                "signerID": identity.signer_id.hex(),
+                "productID": str(identity.product_id),
+                "securityVersion": str(identity.security_version),
+                "debug": "yes" if identity.debug else "no",
+            },
         )
 
 

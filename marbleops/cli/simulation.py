@@ -37,6 +37,23 @@ def init(folder: Path) -> int:
 
 
 @simulation.command()
+@click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def microcode(folder: Path) -> int:
+    """Update the microcode of the simulated machine in DIR.
+
+    Enclaves on it get other sealing keys, as after a real update: a Coordinator that starts there next waits
+    for its recovery keys. There is no way back.
+    """
+    from marbleops.attestation.platform.simulation import SimulationPlatform
+
+    level = SimulationPlatform.open(folder).update_microcode()
+    out = printer()
+    out.document({"folder": str(folder), "microcode": level})
+    out.mark(GOOD, f"the simulated machine in {folder} has microcode {level}: its sealing keys are new")
+    return Exit.OK
+
+
+@simulation.command()
 @click.argument("file", metavar="ENCLAVE.JSON", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def measure(file: Path) -> int:
     """Print what a simulated enclave measures to, in the words of a manifest's package."""

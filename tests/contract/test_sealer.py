@@ -71,6 +71,24 @@ def test_another_identity_is_told_apart(make: Callable[[bytes, bytes], Sealer], 
             newer_build.unseal(sealed, b"name")
 
 
+def test_names_and_older_keys() -> None:
+    """A key is named one-way; the product key of an older version opens, and seals no more."""
+    before = AesGcmSealer(SealingKeys(unique=b"u" * 32, product=b"p" * 32), SystemEntropy())
+    keys = SealingKeys(
+        unique=b"U" * 32, product=b"P" * 32, older=(b"p" * 32,), circumstances={"microcode": "1"}
+    )
+    now = AesGcmSealer(keys, SystemEntropy())
+    sealed = before.seal(b"secret", b"name", policy=SealPolicy.PRODUCT)
+    assert now.unseal(sealed, b"name") == b"secret"
+    assert now.policy_of(sealed) is SealPolicy.PRODUCT
+    assert now.policy_of(b"something else") is None
+    with pytest.raises(ForeignSealError):
+        before.unseal(now.seal(b"secret", b"name", policy=SealPolicy.PRODUCT), b"name")
+    names = {one.key_name(policy) for one in (before, now) for policy in POLICIES}
+    assert len(names) == 4
+    assert now.circumstances() == {"microcode": "1"}
+
+
 def test_keys_are_not_shown() -> None:
     """The repr of the sealing keys holds none of them."""
     assert "u" * 32 not in repr(SealingKeys(unique=b"u" * 32, product=b"p" * 32))

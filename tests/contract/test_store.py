@@ -7,24 +7,27 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from coordinator.adapters.barrier import Barrier
 from coordinator.adapters.memory import MemoryStore
-from coordinator.adapters.sealer import AesGcmSealer, SealingKeys
 from coordinator.adapters.sqlite import SqliteStore
 from coordinator.adapters.system import SystemEntropy
-from coordinator.ports import SealPolicy, Store
+from coordinator.barrier import Barrier
+from coordinator.domain import envelope
+from coordinator.errors import StoreError
+from coordinator.ports import Store
+from coordinator.vault import Keyring
 from tests.fakes.crashing_store import CrashingStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-KEYS = SealingKeys(unique=b"u" * 32, product=b"p" * 32)
+KEY = b"k" * 32
 Open = Callable[["Path"], Store]
 
 
 def _sealed(inner: Store) -> Store:
-    return Barrier(inner, AesGcmSealer(KEYS, SystemEntropy()), policy=SealPolicy.PRODUCT)
+    keyring = Keyring(entropy=SystemEntropy(), current=KEY, known={envelope.key_id(KEY): KEY})
+    return Barrier(inner, keyring)
 
 
 ADAPTERS: dict[str, Open] = {
@@ -90,3 +93,21 @@ def test_compare_and_swap(store: Store) -> None:
     assert store.get("p") == b"one"
     assert store.compare_and_swap("p", b"one", b"two")
     assert store.get("p") == b"two"
+
+
+def test_setting_aside(tmp_path: Path) -> None:
+    """What SQLite holds is renamed, never overwritten, and the same store goes on empty."""
+    store = SqliteStore(tmp_path)
+    store.put({"old": b"1"})
+    (moved,) = store.set_aside("first")
+    assert (moved.name, store.list("")) == ("state-first.db", ())
+    store.put({"new": b"2"})
+    with pytest.raises(StoreError, match=r"state-first\.db exists"):
+        store.set_aside("first")
+    assert store.get("new") == b"2"
+    store.close()
+    (tmp_path / "kept").mkdir()
+    moved.rename(tmp_path / "kept" / "state.db")
+    kept = SqliteStore(tmp_path / "kept")
+    assert kept.get("old") == b"1"
+    kept.close()

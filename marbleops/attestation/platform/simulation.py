@@ -4,8 +4,9 @@ It proves nothing to anyone and says so: in its certificates, in each quote, in 
 anchor. It is used only where somebody names it; the verifier never imports it and knows no anchor of it.
 
 A directory holds ``anchor.der`` and ``collateral.json``, which may be handed out, and ``platform.key``, which
-is the machine: whoever reads it can quote as any enclave. Certificates are derived from the key, so that any
-number of processes may open the directory read-only at the same time.
+is the machine: whoever reads it can quote as any enclave. ``microcode`` appears when that is updated: then
+enclaves seal with other keys. Certificates are derived from the key, so that any number of processes may open
+the directory read-only at the same time.
 """
 
 from __future__ import annotations
@@ -37,7 +38,10 @@ if TYPE_CHECKING:
 ANCHOR_FILE: Final = "anchor.der"
 COLLATERAL_FILE: Final = "collateral.json"
 KEY_FILE: Final = "platform.key"
+MICROCODE_FILE: Final = "microcode"
+"""How many microcode updates the machine has had, as text; without the file none. Never goes down."""
 _MAX_KEY_FILE_BYTES = 4096
+_MAX_MICROCODE_BYTES = 16
 _SEED_BYTES = 32
 
 
@@ -155,9 +159,9 @@ class SimulationPlatform:
         """Return the 32-byte key under which an enclave of this identity keeps its state on this machine.
 
         As the processor does it: ``unique`` binds the measurement, ``product`` the signer and product; both
-        bind debug mode and a security version, by default the enclave's own. An enclave may ask for the key
-        of an older version of itself (to read what that left behind), never of a newer one: raises
-        ``ValueError``.
+        bind debug mode, the machine's microcode, and a security version, by default the enclave's own. An
+        enclave may ask for the key of an older version of itself (to read what that left behind), never of a
+        newer one: raises ``ValueError``. Older microcode has no key any more, as under Gramine.
         """
         version = identity.security_version if security_version is None else security_version
         if not 0 <= version <= identity.security_version:
@@ -169,7 +173,34 @@ class SimulationPlatform:
         else:
             raise ValueError(f"unknown sealing policy {policy!r}")
         mode = "debug" if identity.debug else "production"
-        return derive(self._seed, f"seal/{INSECURE_SIMULATION}/{policy}/{who}/{version}/{mode}")
+        microcode = self.microcode()
+        updated = f"/microcode {microcode}" if microcode else ""  # keys of a machine never updated are older
+        return derive(self._seed, f"seal/{INSECURE_SIMULATION}/{policy}/{who}/{version}/{mode}{updated}")
+
+    def microcode(self) -> int:
+        """Return how many microcode updates the machine has had; raises ``PlatformError``."""
+        path = self.directory / MICROCODE_FILE
+        if not path.exists():
+            return 0
+        text = _read(path, _MAX_MICROCODE_BYTES)
+        if not text.isdigit():
+            raise PlatformError(f"{path} holds no number")
+        return int(text)
+
+    def update_microcode(self) -> int:
+        """Update the machine's microcode: every sealing key changes. Returns the new level.
+
+        Quotes and collateral stay as they are; only what was sealed is lost, as after a real update.
+        """
+        level = self.microcode() + 1
+        draft = self.directory / f".{MICROCODE_FILE}.{secrets.token_hex(8)}"
+        try:
+            _write(draft, str(level).encode(), mode=0o644)
+            draft.replace(self.directory / MICROCODE_FILE)
+        except OSError as error:
+            draft.unlink(missing_ok=True)
+            raise PlatformError(f"cannot update the microcode of {self.directory}: {error}") from error
+        return level
 
 
 @lru_cache(maxsize=4)
