@@ -52,6 +52,18 @@ def test_unused_bytes_inside_are_refused() -> None:
     assert caught.value.code is Code.QUOTE_TRAILING_DATA
 
 
+@pytest.mark.parametrize(
+    ("size", "code"),
+    [("02", Code.QUOTE_TRUNCATED), ("01", Code.EVIDENCE_HEADER), ("03", Code.EVIDENCE_HEADER)],
+)
+def test_golden_header(size: str, code: Code) -> None:
+    """The header of marblerun-core 13.5 around ``aabb`` is taken off; with another length it is none."""
+    with pytest.raises(RejectedError) as caught:
+        parse_evidence(bytes.fromhex(f"0100000002000000{size}00000000000000aabb"))
+
+    assert caught.value.code is code
+
+
 @given(st.binary(max_size=2000))
 @settings(max_examples=50, deadline=None)
 def test_arbitrary_bytes(raw: bytes) -> None:
