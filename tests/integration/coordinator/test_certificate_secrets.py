@@ -26,6 +26,8 @@ from coordinator.domain import pki, secrets
 from coordinator.domain.der_writer import object_identifier
 from coordinator.domain.making import Making
 from marbleops.attestation import der
+from marbleops.manifest.certificate_der import read_certificate
+from marbleops.manifest.certificate_template import HASHES, CertificateTemplateError
 from marbleops.manifest.model import Secret
 from tests.fakes.small_world import FakeEntropy
 
@@ -206,33 +208,57 @@ def test_go_verifies(made: list[secrets.Material], go: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:Attribute's length")
 def test_go_makes_the_same(go: Path) -> None:
-    """Subject, issuer, algorithm, end and extensions of every template are those Go writes, byte for byte."""
-    issuer = AUTHORITIES.marble_root
-    ours, asked = [], []
-    for template in TEMPLATES:
-        definition = Secret(type="cert-ecdsa", size=256, shared=True, cert=template)
-        secrets.check_definitions({"s": definition})
-        material = secrets.first_secrets({"s": definition}, issuer=issuer, making=MAKING)["s"]
-        certificate = x509.load_der_x509_certificate(material.cert)
-        ours.append(certificate)
-        asked.append(
-            {
-                "Template": template,
-                "Public": _base64(material.public),
-                "IssuerPEM": issuer.certificate_pem.decode(),
-                "IssuerKey": _base64(issuer.key_pkcs8),
-                "NotBefore": _go(AT),
-                "NotAfter": _go(certificate.not_valid_after_utc),
-            }
-        )
-    for template, certificate, theirs in zip(TEMPLATES, ours, _ask(go, {"Make": asked})["Made"], strict=True):
+    """Subject, issuer, algorithm, end and extensions of every template are those Go writes, byte for byte.
+
+    Each certificate is then a template itself, as a finished certificate in DER.
+    """
+    made = [_make(template) for template in TEMPLATES]
+    finished = [_base64(one.cert) for one in made if _is_readable(one.cert)]
+    assert len(finished) > 10
+    again = [_make(text) for text in finished]
+    asked = [
+        *(_asked(one, {"Template": template}) for template, one in zip(TEMPLATES, made, strict=True)),
+        *(_asked(one, {"DER": text}) for text, one in zip(finished, again, strict=True)),
+    ]
+    answers = _ask(go, {"Make": asked})["Made"]
+    for template, ours, theirs in zip([*TEMPLATES, *finished], [*made, *again], answers, strict=True):
+        certificate = x509.load_der_x509_certificate(ours.cert)
         assert theirs["Error"] == "", template
         assert certificate.subject.public_bytes() == base64.b64decode(theirs["Subject"]), template
         assert certificate.issuer.public_bytes() == base64.b64decode(theirs["Issuer"])
         assert certificate.not_valid_after_utc == datetime.fromisoformat(theirs["NotAfter"]), template
-        found = _extensions(certificate)
+        hashed = certificate.signature_hash_algorithm
+        assert hashed is not None
+        assert hashed.name == HASHES[theirs["Signature"]]
         wanted = [{**one, "ID": object_identifier(one["ID"])[2:]} for one in theirs["Extensions"]]
-        assert found == wanted, template
+        assert _extensions(certificate) == wanted, template
+
+
+def _make(template: Any) -> secrets.Material:
+    definition = {"s": Secret(type="cert-ecdsa", size=256, shared=True, cert=template)}
+    secrets.check_definitions(definition)
+    return secrets.first_secrets(definition, issuer=AUTHORITIES.marble_root, making=MAKING)["s"]
+
+
+def _asked(made: secrets.Material, template: dict[str, Any]) -> dict[str, Any]:
+    issuer = AUTHORITIES.marble_root
+    return {
+        **template,
+        "Public": _base64(made.public),
+        "IssuerPEM": issuer.certificate_pem.decode(),
+        "IssuerKey": _base64(issuer.key_pkcs8),
+        "NotBefore": _go(AT),
+        "NotAfter": _go(x509.load_der_x509_certificate(made.cert).not_valid_after_utc),
+    }
+
+
+def _is_readable(der_bytes: bytes) -> bool:
+    """Whether a certificate can be a template: ``cryptography`` refuses some usages that Go takes."""
+    try:
+        read_certificate(der_bytes)
+    except CertificateTemplateError:
+        return False
+    return True
 
 
 def _leaf() -> pki.KeyPair:

@@ -23,9 +23,11 @@ type request struct {
 		Client                           bool
 		At                               time.Time
 	}
-	// Make: one template as it stands in a manifest; the key in Public (PKIX) gets the certificate.
+	// Make: one template as it stands in a manifest, an object or a finished certificate in DER; the key in
+	// Public (PKIX) gets the certificate.
 	Make []struct {
 		Template            x509.Certificate
+		DER                 []byte
 		Public              []byte
 		IssuerPEM           string
 		IssuerKey           []byte
@@ -78,6 +80,14 @@ func main() {
 		given.Verified = append(given.Verified, words)
 	}
 	for _, one := range asked.Make {
+		if len(one.DER) > 0 {
+			finished, err := x509.ParseCertificate(one.DER)
+			if err != nil {
+				given.Made = append(given.Made, made{Error: err.Error()})
+				continue
+			}
+			one.Template = *finished
+		}
 		given.Made = append(given.Made, produce(one.Template, one.Public, one.IssuerPEM, one.IssuerKey, one.NotBefore, one.NotAfter))
 	}
 	if err := json.NewEncoder(os.Stdout).Encode(given); err != nil {

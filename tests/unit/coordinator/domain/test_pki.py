@@ -130,6 +130,23 @@ def test_csr_of_another_key() -> None:
         _issue(bytes(forged))
 
 
+def test_several_values_are_one_name() -> None:
+    """Values of one attribute stand together, as Go writes them; of serial numbers the last counts."""
+    key = ROOT.key
+    asked = [
+        (NameOID.ORGANIZATIONAL_UNIT_NAME, "b"),
+        (NameOID.SERIAL_NUMBER, "1"),
+        (NameOID.ORGANIZATIONAL_UNIT_NAME, "a"),
+        (NameOID.ORGANIZATION_NAME, "dropped"),
+        (NameOID.SERIAL_NUMBER, "2"),
+        (NameOID.COUNTRY_NAME, "DE"),
+    ]
+    subject = x509.Name([x509.NameAttribute(oid, value) for oid, value in asked])
+    request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA384())
+    issued = _issue(request.public_bytes(Encoding.DER)).certificate
+    assert issued.subject.rfc4514_string() == f"2.5.4.5=2,CN={UUID},OU=a+OU=b,C=DE"
+
+
 def test_renewal_keeps_the_root() -> None:
     """A renewal makes another intermediate and keeps the root."""
     renewed = pki.renew(ROOT, names=NAMES, at=AT, random=RANDOM)
