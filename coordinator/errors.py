@@ -80,6 +80,13 @@ class TooManyRequestsError(CoordinatorError):
         super().__init__("too many update calls; try again in a moment")
 
 
+class BusyError(CoordinatorError):
+    """More activations wait than this process lets wait."""
+
+    def __init__(self) -> None:
+        super().__init__("too many marbles wait for their activation; try again in a moment")
+
+
 class SlowRequestError(CoordinatorError):
     """A body that did not arrive in time."""
 

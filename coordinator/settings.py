@@ -21,15 +21,18 @@ if TYPE_CHECKING:
 SIMULATION = "simulation"
 _NAME = re.compile(r"[A-Za-z0-9._:*-]{1,253}", re.ASCII)
 _PLATFORM = "EDG_COORDINATOR_PLATFORM"
-_UNSUPPORTED = (
-    "EDG_COORDINATOR_PROMETHEUS_ADDR",
+_KUBERNETES = (
     "EDG_STORE_BACKEND",
     "EDG_K8S_STATE_NAME",
     "EDG_K8S_SERVICE_NAME",
     "EDG_K8S_KEK_MAP",
     "EDG_K8S_NAMESPACE",
+    "EDG_KUBERNETES_SERVICE_HOST",
+    "EDG_KUBERNETES_SERVICE_PORT",
     "EDG_DISTRIBUTED_COORDINATOR",
     "EDG_ENTERPRISE_LICENSED_FEATURES",
+)
+_AZURE = (
     "EDG_AZURE_HSM_VAULT_URL",
     "EDG_AZURE_HSM_KEY_NAME",
     "EDG_AZURE_HSM_KEY_VERSION",
@@ -40,6 +43,13 @@ _UNSUPPORTED = (
     "EDG_AZURE_FEDERATED_TOKEN_FILE",
     "EDG_AZURE_AUTHORITY_HOST",
 )
+_UNSUPPORTED = {**dict.fromkeys(_KUBERNETES, "Kubernetes"), **dict.fromkeys(_AZURE, "Azure")}
+_LOG_LEVELS = ("debug", "info", "warn", "error", "dpanic", "panic", "fatal")
+"""Those of zap, which MarbleRun logs with; what is above ``error`` is shown as ``error``."""
+DEFAULT_CONNECTIONS = 480
+"""A port. Two ports and the rest of the process stay below the usual 1024 descriptors."""
+DEFAULT_WAITING = DEFAULT_CONNECTIONS
+_MAX_NUMBER = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +58,18 @@ class Address:
 
     host: str
     port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadSettings:
+    """What strangers may take of this process."""
+
+    connections: int
+    """Open at one time on each port; further ones wait in the kernel's queue."""
+    connections_per_source: int
+    """Of those, at most as many for one IPv4 address or one IPv6 /64."""
+    waiting_activations: int
+    """Calls that wait for their turn; further ones are told to come back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +86,13 @@ class Settings:
     genesis_digest: Digest | None
     accept_empty_quotes: bool
     allow_reset: bool
+    allow_security_version_decrease: bool
     developer_mode: bool
+    debug_logging: bool
+    http_error_log_level: str
+    monitoring: Address | None
+    metrics_uuid: bool
+    load: LoadSettings
 
 
 class SettingsError(Exception):
@@ -100,11 +128,27 @@ def read_settings(environ: Mapping[str, str], *, cwd: Path) -> Settings:
         genesis_digest=reader.digest("EDG_COORDINATOR_GENESIS_DIGEST"),
         accept_empty_quotes=reader.flag("EDG_COORDINATOR_INSECURE_EMPTY_QUOTE"),
         allow_reset=reader.flag("EDG_COORDINATOR_ALLOW_RESET"),
-        developer_mode=reader.flag("EDG_COORDINATOR_DEV_MODE") or reader.flag("EDG_DEBUG_LOGGING"),
+        allow_security_version_decrease=reader.flag("EDG_COORDINATOR_ALLOW_SECURITY_VERSION_DECREASE"),
+        developer_mode=reader.flag("EDG_COORDINATOR_DEV_MODE"),
+        debug_logging=reader.flag("EDG_DEBUG_LOGGING"),
+        http_error_log_level=reader.level("EDG_HTTP_ERROR_LOG_LEVEL", "error"),
+        monitoring=reader.optional_address("EDG_COORDINATOR_PROMETHEUS_ADDR"),
+        metrics_uuid=reader.flag("EDG_COORDINATOR_METRICS_UUID"),
+        load=_load(reader),
     )
     if reader.problems:
         raise SettingsError(tuple(reader.problems))
     return settings
+
+
+def _load(reader: _Reader) -> LoadSettings:
+    connections = reader.number("EDG_COORDINATOR_MAX_CONNECTIONS", DEFAULT_CONNECTIONS)
+    most = max(1, connections * 3 // 4)
+    return LoadSettings(
+        connections=connections,
+        connections_per_source=reader.number("EDG_COORDINATOR_MAX_CONNECTIONS_PER_SOURCE", most),
+        waiting_activations=reader.number("EDG_COORDINATOR_MAX_WAITING_ACTIVATIONS", DEFAULT_WAITING),
+    )
 
 
 class _Reader:
@@ -120,9 +164,9 @@ class _Reader:
 
     def refuse_unsupported(self) -> None:
         self.problems.extend(
-            f"{name} is set, but this version cannot obey it: unset it"
-            for name in _UNSUPPORTED
-            if self.text(name, "")
+            f"{name} is set, but {what} is not supported yet: unset it"
+            for name, what in _UNSUPPORTED.items()
+            if self.text(name, "") not in ("", "0")
         )
 
     def check_platform(self) -> None:
@@ -142,6 +186,22 @@ class _Reader:
             self.problems.append(f"{name} is {text!r}: set it to host:port, for example 127.0.0.1:0")
             return Address(host="", port=0)
         return Address(host=host.removeprefix("[").removesuffix("]"), port=int(port))
+
+    def optional_address(self, name: str) -> Address | None:
+        return self.address(name, "") if self.text(name, "") else None
+
+    def number(self, name: str, default: int) -> int:
+        text = self.text(name, str(default))
+        if text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= _MAX_NUMBER:
+            return int(text)
+        self.problems.append(f"{name} is {text[:80]!r}: set it to a number from 1 to {_MAX_NUMBER}")
+        return default
+
+    def level(self, name: str, default: str) -> str:
+        text = self.text(name, default).lower()
+        if text not in _LOG_LEVELS:
+            self.problems.append(f"{name} is {text[:80]!r}: set it to one of {', '.join(_LOG_LEVELS)}")
+        return "error" if text in _LOG_LEVELS[4:] else text
 
     def names(self, name: str, default: str) -> tuple[str, ...]:
         names = tuple(self.text(name, default).split(","))

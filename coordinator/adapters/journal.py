@@ -15,12 +15,14 @@ _SHARED = (
 )
 
 
-def configure_logging(*, debug: bool) -> None:
-    """Send every log line to standard error as JSON.
+def configure_logging(*, debug: bool, readable: bool = False) -> None:
+    """Send every log line to standard error, as JSON unless *readable* asks for lines made for eyes.
 
     Libraries are heard from warnings up; what strangers make aiohttp say is a line, not a page.
     """
-    render = structlog.processors.JSONRenderer(ensure_ascii=False)
+    render: structlog.typing.Processor = structlog.processors.JSONRenderer(ensure_ascii=False)
+    if readable:
+        render = structlog.dev.ConsoleRenderer(colors=False)
     structlog.configure(
         processors=[*_SHARED, render],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if debug else logging.INFO),

@@ -9,6 +9,7 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from coordinator.api.errors import INTERNAL, row_of
+from coordinator.api.gate import ActivationGate
 from coordinator.api.grpc import GrpcError
 from coordinator.api.routes import incident_words
 from coordinator.domain.activation import MAX_MARBLE_TYPE_CHARS, ActivationRequest
@@ -23,7 +24,6 @@ from marbleops.wire import marble_pb2
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from coordinator.api.gate import ActivationGate
     from coordinator.api.routes import Caller
 
 _log = structlog.get_logger("coordinator.marble")
@@ -48,16 +48,17 @@ class Observer(Protocol):
 
 
 def activate_handler(
-    caller: Caller, gate: ActivationGate, observer: Observer | None = None
+    caller: Caller, gate: ActivationGate | None = None, observer: Observer | None = None
 ) -> Callable[[bytes, tuple[bytes, ...]], Awaitable[bytes]]:
     """Return the handler of ``/rpc.Marble/Activate``."""
+    turns = gate or ActivationGate()
 
     async def handle(message: bytes, peer_certificates: tuple[bytes, ...]) -> bytes:
         log = _CallLog(observer)
         try:
             call = _decode(message)
             log.marble, log.uuid = call.MarbleType[:_MAX_LOGGED], call.UUID[:_MAX_LOGGED]
-            async with gate.enter():
+            async with turns.enter():
                 # A client that goes away takes its call out of the queue; what already runs is one step and
                 # ends.
                 answer = await caller.run(lambda: _activate(caller, call, peer_certificates))

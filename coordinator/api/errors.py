@@ -73,6 +73,7 @@ TABLE: Mapping[type[errors.CoordinatorError], Row] = MappingProxyType(
         errors.MalformedRequestError: Row("malformed-request", Code.INVALID_ARGUMENT, 400, Kind.FAIL),
         errors.TooLargeError: Row("too-large", Code.RESOURCE_EXHAUSTED, 413, Kind.FAIL),
         errors.TooManyRequestsError: Row("too-many-requests", Code.RESOURCE_EXHAUSTED, 429, Kind.FAIL),
+        errors.BusyError: Row("busy", Code.UNAVAILABLE, 503, Kind.FAIL),
         errors.SlowRequestError: Row("slow-request", Code.DEADLINE_EXCEEDED, 408, Kind.FAIL),
         errors.RouteError: Row("no-such-route", Code.UNIMPLEMENTED, 405, Kind.ERROR),
         errors.NotAvailableError: Row("not-available", Code.UNIMPLEMENTED, 404, Kind.FAIL),

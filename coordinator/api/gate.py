@@ -1,4 +1,4 @@
-"""How often one stranger may ask for a decision, and how many decisions may wait.
+"""How often one stranger may ask for a decision, and how many decisions and activations may wait.
 
 A caller is an address, because nobody is asked who they are: one that floods uses up its own bucket and
 leaves the others theirs. The number of addresses remembered is bounded; the queue bounds what all of them
@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from coordinator.errors import TooManyRequestsError
+from coordinator.errors import BusyError, TooManyRequestsError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -24,6 +24,41 @@ MAX_WAITING = 32
 MAX_ADDRESSES = 4096
 _IPV6_SITE = 64
 """An IPv6 site has 2^64 addresses for the asking, so they share a bucket."""
+
+
+@dataclass(slots=True)
+class ActivationGate:
+    """So many activations at a time, behind a bounded queue.
+
+    A call waits for its turn without a thread, and other calls find one free. With the usual limits on
+    connections the queue has room for all of them; where it is set shorter, the rest is told to come back.
+    """
+
+    at_once: int = 3
+    waiting: int = 480
+    _waiting: int = 0
+    _turns: asyncio.Semaphore | None = None
+
+    @asynccontextmanager
+    async def enter(self) -> AsyncIterator[None]:
+        """Wait for a turn and take it.
+
+        Raises:
+            BusyError: too many wait already.
+        """
+        if self._turns is None:
+            self._turns = asyncio.Semaphore(self.at_once)
+        if self._waiting >= self.waiting:
+            raise BusyError
+        self._waiting += 1
+        try:
+            await self._turns.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            self._turns.release()
 
 
 @dataclass(slots=True)

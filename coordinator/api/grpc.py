@@ -55,12 +55,16 @@ class Code(IntEnum):
 
 
 class GrpcError(Exception):
-    """A call that is answered with a status other than OK; *message* is shown to the client."""
+    """A call that is answered with a status other than OK; *message* is shown to the client.
 
-    def __init__(self, code: int, message: str) -> None:
+    *retry_after* (seconds) tells clients with a retry policy when to come again.
+    """
+
+    def __init__(self, code: int, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.retry_after = retry_after
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +88,12 @@ def marble_protocol(handler: Handler, limits: GrpcLimits) -> Callable[[], asynci
     away, and when the deadline passes, so what it commits must be one step.
     """
     return lambda: _Connection(handler, limits)
+
+
+def finish_marble(protocol: asyncio.Protocol) -> None:
+    """Let the connection of a marble end after its running call."""
+    assert isinstance(protocol, _Connection)
+    protocol.finish()
 
 
 def percent_encode(message: str) -> str:
@@ -207,6 +217,12 @@ class _Connection(asyncio.Protocol):
         self._writing_paused = False
         self._transport.resume_reading()
         self._writable.set()
+
+    def finish(self) -> None:
+        """End after the running call; at once where there is none."""
+        self._closing_after_call = True
+        if self._call is None:
+            self._end(h2.errors.ErrorCodes.NO_ERROR)
 
     def _settings(self, *, streams: int) -> h2.settings.Settings:
         values = {
@@ -342,6 +358,8 @@ class _Connection(asyncio.Protocol):
             ("grpc-status", str(int(refusal.code))),
             ("grpc-message", percent_encode(refusal.message)),
         ]
+        if refusal.retry_after is not None:
+            trailers.append(("grpc-retry-pushback-ms", str(int(refusal.retry_after * 1000))))
         head = [] if call.headers_sent else [(":status", "200"), *_CONTENT_HEADERS]
         self._finish(call, [*head, *trailers])
 

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL, crypto
 
+from coordinator.api.listener import Listener, ListenLimits, listening_socket
+from coordinator.api.noise import HandshakeNoise
+
 if TYPE_CHECKING:
+    import socket
     from asyncio.transports import BaseTransport
     from collections.abc import Callable
 
@@ -43,11 +46,13 @@ class TlsLimits:
     """Without a byte in either direction; a peer that does not read our answer is idle."""
     linger_seconds: float = 2.0
     """After our close_notify: closing at once would answer unread bytes with RST and lose our last words."""
-    connections: int = 480
-    """Accepted at one time (45 kB each when idle); further ones wait in the kernel's queue. Two listeners and
-    the rest of the process stay below the usual 1024 descriptors, so that strangers leave none wanting."""
+    finish_seconds: float = 8.0
+    """For running calls when the server ends; supervisors usually give 10 s before they kill."""
+    listen: ListenLimits = field(default_factory=ListenLimits)
     write_high: int = 256 * 1024
     """Buffered ciphertext from which the inner protocol is asked to pause."""
+    noise: str = "error"
+    """The level at which failed handshakes are logged."""
     write_max: int = 16 * 1024 * 1024
     """Buffered ciphertext from which the connection is dropped: the inner protocol ignored the pause."""
 
@@ -97,59 +102,51 @@ class TlsServer:
 
     def __init__(
         self,
-        listener: socket.socket,
+        listening: socket.socket,
         context_factory: Callable[[], SSL.Context],
         protocol_factory: Callable[[], asyncio.Protocol],
         limits: TlsLimits,
+        finish: Callable[[asyncio.Protocol], None] | None,
     ) -> None:
-        self.port: int = listener.getsockname()[1]
-        self._listener = listener
+        self.port: int = listening.getsockname()[1]
         self._context_factory = context_factory
         self._protocol_factory = protocol_factory
         self._limits = limits
-        self._slots = asyncio.Semaphore(limits.connections)
+        self._finish = finish
         self._connections: set[_Connection] = set()
         self._drained = asyncio.Event()
-        self._accepting = asyncio.get_running_loop().create_task(self._accept())
+        self._noise = HandshakeNoise(limits.noise)
+        self._listener = Listener(listening, limits.listen, self._new_connection)
 
     def close(self) -> None:
-        """Stop listening and close every connection, telling the peers."""
-        self._accepting.cancel()
+        """Stop listening and end every connection, telling the peers; a running call may still finish."""
+        self._listener.close()
         for connection in tuple(self._connections):
-            connection.close()
+            connection.finish(self._finish)
 
     async def wait_closed(self) -> None:
-        """Wait until the accepting task has ended and every connection is gone."""
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._accepting
+        """Wait until no connection is left; those that take too long are cut off."""
+        await self._listener.wait_closed()
+        if self._connections:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._drained.wait(), self._limits.finish_seconds)
+        for connection in tuple(self._connections):
+            connection.tcp.abort()
         if self._connections:
             await self._drained.wait()
 
-    async def _accept(self) -> None:
-        loop = asyncio.get_running_loop()
-        with self._listener:
-            while True:
-                await self._slots.acquire()
-                try:
-                    accepted, _ = await loop.sock_accept(self._listener)
-                except OSError:  # the peer is gone again, or no descriptor is free until another one ends
-                    self._slots.release()
-                    await asyncio.sleep(0.05)
-                    continue
-                await loop.connect_accepted_socket(self._new_connection, accepted)
+    def _new_connection(self, give_back: Callable[[], None]) -> _Connection:
+        def release(connection: _Connection) -> None:
+            self._connections.discard(connection)
+            give_back()
+            if not self._connections and self._listener.closed:
+                self._drained.set()
 
-    def _new_connection(self) -> _Connection:
         connection = _Connection(
-            self._context_factory, self._protocol_factory, self._limits, release=self._release
+            self._context_factory, self._protocol_factory, self._limits, self._noise, release=release
         )
         self._connections.add(connection)
         return connection
-
-    def _release(self, connection: _Connection) -> None:
-        self._connections.discard(connection)
-        self._slots.release()
-        if not self._connections and self._accepting.done():
-            self._drained.set()
 
 
 async def serve(
@@ -159,21 +156,17 @@ async def serve(
     context_factory: Callable[[], SSL.Context],
     protocol_factory: Callable[[], asyncio.Protocol],
     limits: TlsLimits,
+    finish: Callable[[asyncio.Protocol], None] | None = None,
 ) -> TlsServer:
     """Listen on *host* (empty: every address) and *port* (0: any) and serve until ``close``.
 
     The context is asked for at each connection, since the certificate changes with the Coordinator's root.
+    *finish* asks an inner protocol to end after what it does now; without it connections end at once.
 
     Raises:
         OSError: the address cannot be bound.
     """
-    if host in ("", "::") and socket.has_dualstack_ipv6():
-        listener = socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=256)
-    else:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.create_server((host, port), family=family, backlog=256)
-    listener.setblocking(False)  # noqa: FBT003
-    return TlsServer(listener, context_factory, protocol_factory, limits)
+    return TlsServer(listening_socket(host, port), context_factory, protocol_factory, limits, finish)
 
 
 class _Phase(Enum):
@@ -191,9 +184,11 @@ class _Connection(asyncio.Protocol):
         context_factory: Callable[[], SSL.Context],
         protocol_factory: Callable[[], asyncio.Protocol],
         limits: TlsLimits,
+        noise: HandshakeNoise,
         *,
         release: Callable[[_Connection], None],
     ) -> None:
+        self._noise = noise
         self._context_factory = context_factory
         self._protocol_factory = protocol_factory
         self._limits = limits
@@ -283,6 +278,13 @@ class _Connection(asyncio.Protocol):
             self._linger()
             self._loop.call_soon(self._lose, None)
 
+    def finish(self, finish: Callable[[asyncio.Protocol], None] | None) -> None:
+        """End after what the inner protocol does now."""
+        if finish is None or self._inner is None or self._phase is not _Phase.OPEN:
+            self.close()
+        else:
+            finish(self._inner)
+
     def pause_reading(self) -> None:
         self._reading = False
         if not self.tcp.is_closing():
@@ -303,7 +305,8 @@ class _Connection(asyncio.Protocol):
         except SSL.WantReadError:
             self._flush()
             return
-        except SSL.Error:
+        except SSL.Error as error:
+            self._noise.heard(self.tcp.get_extra_info("peername"), error, self._loop.time())
             self._flush()  # the alert
             self._linger()
             return

@@ -20,6 +20,7 @@ from aiohttp import web
 from OpenSSL import SSL
 
 from coordinator.api import tls
+from coordinator.api.listener import ListenLimits
 from coordinator.api.tls import TlsLimits
 
 if TYPE_CHECKING:
@@ -325,7 +326,10 @@ def test_garbage_gets_an_alert_or_the_end(serve: Any) -> None:
 def test_many_idle_connections_and_the_limit(serve: Any, tmp_path: Path) -> None:
     """Connections up to the limit are served at once; one more waits until another one ends."""
     context = context_for(None, tmp_path)
-    with serve(Echo, limits=TlsLimits(connections=60)) as edge, contextlib.ExitStack() as stack:
+    with (
+        serve(Echo, limits=TlsLimits(listen=ListenLimits(connections=60))) as edge,
+        contextlib.ExitStack() as stack,
+    ):
         held = [stack.enter_context(connect(edge, context)) for _ in range(60)]
         assert [line(one) for one in held] == ["none"] * 60
         late = socket.create_connection(("127.0.0.1", edge.port), 10)

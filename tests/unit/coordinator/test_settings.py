@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.settings import Address, SettingsError, read_settings
+from coordinator.settings import Address, LoadSettings, SettingsError, read_settings
 from marbleops.manifest.digest import Digest
 
 CWD = Path("/somewhere")
@@ -22,6 +22,10 @@ def test_defaults_are_marbleruns() -> None:
     assert settings.simulation_directory == CWD / "sim"
     assert not settings.accept_empty_quotes
     assert not settings.allow_reset
+    assert not settings.allow_security_version_decrease
+    assert settings.http_error_log_level == "error"
+    assert (settings.monitoring, settings.metrics_uuid) == (None, False)
+    assert settings.load == LoadSettings(connections=480, connections_per_source=360, waiting_activations=480)
 
 
 def test_values_are_read() -> None:
@@ -36,6 +40,10 @@ def test_values_are_read() -> None:
             "EDG_COORDINATOR_ALLOW_RESET": "1",
             "EDG_CWD": "/edg",
             "EDG_STORE_BACKEND": "",
+            "EDG_DISTRIBUTED_COORDINATOR": "0",
+            "EDG_COORDINATOR_PROMETHEUS_ADDR": ":9944",
+            "EDG_HTTP_ERROR_LOG_LEVEL": "FATAL",
+            "EDG_COORDINATOR_MAX_CONNECTIONS": "100",
         },
         cwd=CWD,
     )
@@ -43,6 +51,9 @@ def test_values_are_read() -> None:
     assert settings.dns_names == ("a", "10.0.0.1")
     assert settings.genesis_digest == digest
     assert settings.allow_reset
+    assert settings.monitoring == Address(host="", port=9944)
+    assert settings.http_error_log_level == "error"
+    assert settings.load.connections_per_source == 75
     assert settings.seal_directory == Path("/edg/marblerun-coordinator-data")
 
 
@@ -63,7 +74,14 @@ def test_values_are_read() -> None:
         ("EDG_COORDINATOR_INSECURE_EMPTY_QUOTE", "true"),
         ("EDG_COORDINATOR_ALLOW_RESET", "yes"),
         ("EDG_STORE_BACKEND", "k8s-secret"),
-        ("EDG_COORDINATOR_PROMETHEUS_ADDR", ":9090"),
+        ("EDG_COORDINATOR_PROMETHEUS_ADDR", "9090"),
+        ("EDG_DISTRIBUTED_COORDINATOR", "1"),
+        ("EDG_HTTP_ERROR_LOG_LEVEL", "loud"),
+        ("EDG_COORDINATOR_MAX_CONNECTIONS", "0"),
+        ("EDG_COORDINATOR_MAX_CONNECTIONS_PER_SOURCE", "many"),
+        ("EDG_COORDINATOR_MAX_WAITING_ACTIVATIONS", "-1"),
+        ("EDG_COORDINATOR_METRICS_UUID", "yes"),
+        ("EDG_COORDINATOR_ALLOW_SECURITY_VERSION_DECREASE", "2"),
     ],
 )
 def test_each_problem_is_named(name: str, value: str) -> None:
