@@ -40,7 +40,13 @@ MAX_TEMPLATE_BYTES: Final = MAX_MANIFEST_BYTES
 MAX_TEMPLATE_ACTIONS: Final = 4_096
 """Actions in one template: bounds the time of reading it."""
 
-MAX_TEMPLATE_DEPTH: Final = 32
+MAX_MANIFEST_ACTIONS: Final = 8_192
+"""Actions in all templates of a manifest: bounds the time of trying them out to about a second."""
+
+MAX_ACTION_TOKENS: Final = 64
+"""Words, signs and blanks in one action; the longest that means something has some twenty."""
+
+MAX_TEMPLATE_DEPTH: Final = 8
 """Parentheses inside parentheses. Nothing that has a meaning nests more than three deep."""
 
 MAX_RENDERED_BYTES: Final = 4 * 1024 * 1024

@@ -9,7 +9,6 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from marbleops.manifest.issues import nearest
 from marbleops.manifest.position import shown
 from marbleops.manifest.template.model import Target
 
@@ -59,10 +58,12 @@ def why_not_word(word: str, target: Target) -> str:
     if word in _INSTEAD:
         return f"'{word}' is not supported: {_INSTEAD[word]}"
     place = "a file" if target is Target.FILE else "an environment variable"
-    known = (*FUNCTIONS[target], *BUILT_INS)
-    hint = nearest(word, known)
-    words = f'function "{shown(word)}" not defined for {place}: it has {", ".join(known)}'
-    return f"{words} ({hint})" if hint else words
+    return f'function "{shown(word)}" not defined for {place}: it has {", ".join(known_words(target))}'
+
+
+def known_words(target: Target) -> tuple[str, ...]:
+    """List the functions that a text going to *target* has."""
+    return (*FUNCTIONS[target], *BUILT_INS)
 
 
 def why_not_sign(text: str) -> str:

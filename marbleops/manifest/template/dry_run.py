@@ -6,10 +6,13 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from marbleops.manifest.errors import IssueCode
 from marbleops.manifest.issues import Issues
+from marbleops.manifest.limits import MAX_MANIFEST_ACTIONS
 from marbleops.manifest.model import Secret
 from marbleops.manifest.position import JsonPath, decode_text, shown
 from marbleops.manifest.template.evaluate import render
+from marbleops.manifest.template.lexer import OPEN
 from marbleops.manifest.template.model import (
     RESERVED,
     Kind,
@@ -40,6 +43,7 @@ def dry_run(manifest: Manifest, *, values: Mapping[str, TemplateValue] | None = 
             an environment variable holds a NUL byte.
     """
     issues = Issues(decode_text(manifest.raw)[0])
+    _check_amount(manifest, issues)
     secrets = _secrets(manifest, values or {})
     for name, marble in manifest.marbles.items():
         marble_words = f"in Marble {shown(name)}"
@@ -51,7 +55,9 @@ def dry_run(manifest: Manifest, *, values: Mapping[str, TemplateValue] | None = 
                 try:
                     _try_out(parse_template(entry.data, target=target), secrets)
                 except TemplateError as error:
-                    issues.invalid(path, f"{marble_words}: {words}: {error}")
+                    wrong = error.mistaken
+                    hint = None if wrong is None else issues.nearest(wrong.name, wrong.known)
+                    issues.invalid(path, f"{marble_words}: {words}: {error}", hint=hint)
                 except _UnknownSecretError as error:
                     message = f"{marble_words}: {words}: secret does not exist: {shown(error.name)}"
                     issues.invalid(path, message, hint=issues.nearest(error.name, manifest.secrets))
@@ -69,6 +75,20 @@ def marble_templates(marble: Marble) -> tuple[Template, ...]:
         for _, _, entry, target in _entries("", marble)
         if not entry.no_templates
     )
+
+
+def _check_amount(manifest: Manifest, issues: Issues) -> None:
+    """Count the braces before anything is read: many small templates cost as much as a large one."""
+    actions = sum(
+        entry.data.count(OPEN)
+        for marble in manifest.marbles.values()
+        for _, _, entry, _ in _entries("", marble)
+        if not entry.no_templates
+    )
+    if actions > MAX_MANIFEST_ACTIONS:
+        message = f"the templates have {actions} actions together, at most {MAX_MANIFEST_ACTIONS} are allowed"
+        issues.add(IssueCode.TOO_LARGE, ("Marbles",), message)
+        issues.raise_if_any()
 
 
 class _UnknownSecretError(Exception):

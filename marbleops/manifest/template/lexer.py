@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from marbleops.manifest.limits import MAX_ACTION_TOKENS
 from marbleops.manifest.position import shown
 from marbleops.manifest.template.model import error_at
 
@@ -116,7 +117,7 @@ def _skip_comment(source: bytes, start: int, offset: int) -> tuple[int, bool]:
 
 def _read_action(source: bytes, start: int, offset: int) -> tuple[Action, int, bool]:
     tokens: list[Token] = []
-    while True:
+    while len(tokens) < MAX_ACTION_TOKENS:
         close = _CLOSE.match(source, offset)
         if close is not None:
             tokens.append(Token(TokenKind.CLOSE, "}}", offset))
@@ -126,6 +127,7 @@ def _read_action(source: bytes, start: int, offset: int) -> tuple[Action, int, b
             raise error_at(source, start, "unclosed action")
         tokens.append(_token(source, match))
         offset = match.end()
+    raise error_at(source, start, f"the action has more than {MAX_ACTION_TOKENS} words and signs")
 
 
 def _token(source: bytes, match: re.Match[bytes]) -> Token:

@@ -77,20 +77,29 @@ class Type(StrEnum):
     PRIVATE = "a private key"
 
 
+@dataclass(frozen=True, slots=True)
+class Mistaken:
+    """A name that is not known, and those that are: enough to say which one was meant."""
+
+    name: str
+    known: tuple[str, ...]
+
+
 class TemplateError(Exception):
     """A template that is refused, or that meets a value it cannot write; with its own line and column."""
 
-    def __init__(self, message: str, line: int, column: int) -> None:
+    def __init__(self, message: str, line: int, column: int, mistaken: Mistaken | None = None) -> None:
         super().__init__(f"line {line}, column {column} of the template: {message}")
         self.message = message
         self.line = line
         self.column = column
+        self.mistaken = mistaken
 
 
-def error_at(source: bytes, offset: int, message: str) -> TemplateError:
+def error_at(source: bytes, offset: int, message: str, mistaken: Mistaken | None = None) -> TemplateError:
     """Make the error for the place *offset* of *source*; columns count bytes."""
     start = source.rfind(b"\n", 0, offset) + 1
-    return TemplateError(message, source.count(b"\n", 0, offset) + 1, offset - start + 1)
+    return TemplateError(message, source.count(b"\n", 0, offset) + 1, offset - start + 1, mistaken)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,6 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from marbleops.manifest.issues import nearest
 from marbleops.manifest.limits import (
     MAX_CACHED_TEMPLATE_BYTES,
     MAX_TEMPLATE_ACTIONS,
@@ -20,7 +19,13 @@ from marbleops.manifest.limits import (
     MAX_TEMPLATE_DEPTH,
 )
 from marbleops.manifest.position import shown
-from marbleops.manifest.template.constructs import BUILT_INS, FUNCTIONS, why_not_sign, why_not_word
+from marbleops.manifest.template.constructs import (
+    BUILT_INS,
+    FUNCTIONS,
+    known_words,
+    why_not_sign,
+    why_not_word,
+)
 from marbleops.manifest.template.lexer import OPEN, Action, Token, TokenKind, split
 from marbleops.manifest.template.literals import read_integer, read_raw_string, read_string
 from marbleops.manifest.template.model import (
@@ -30,6 +35,7 @@ from marbleops.manifest.template.model import (
     Expression,
     Kind,
     Literal,
+    Mistaken,
     Path,
     Read,
     Root,
@@ -41,7 +47,7 @@ from marbleops.manifest.template.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 _ENDS: Final = frozenset({TokenKind.PIPE, TokenKind.RIGHT, TokenKind.CLOSE})
 _TYPES: Final[Mapping[Kind, Type]] = MappingProxyType(
@@ -226,7 +232,8 @@ class _Reader:
             case TokenKind.WORD if token.text in FUNCTIONS[self._target] or token.text in BUILT_INS:
                 return _Function(token.text, token.offset)
             case TokenKind.WORD:
-                raise self._error(token.offset, why_not_word(token.text, self._target))
+                mistaken = Mistaken(token.text, known_words(self._target))
+                raise self._error(token.offset, why_not_word(token.text, self._target), mistaken)
             case TokenKind.FIELD:
                 return self._field(_Place(_Node.DATA, token.offset), token)
             case TokenKind.LEFT:
@@ -336,15 +343,13 @@ class _Reader:
             self._next += 1
         return self._peek()
 
-    def _error(self, offset: int, message: str) -> TemplateError:
-        return error_at(self._source, offset, message)
+    def _error(self, offset: int, message: str, mistaken: Mistaken | None = None) -> TemplateError:
+        return error_at(self._source, offset, message, mistaken)
 
     def _names_no_secret(self, place: _Place) -> TemplateError:
         return self._error(place.offset, f"the path {place.node} names no secret")
 
-    def _unknown(
-        self, offset: int, name: str, what: str, known: Mapping[str, object] | list[str] | tuple[str, ...]
-    ) -> TemplateError:
-        hint = nearest(name, known)
-        words = f"'{shown(name)}' is not {what}: known are {', '.join(known)}"
-        return self._error(offset, f"{words} ({hint})" if hint else words)
+    def _unknown(self, offset: int, name: str, what: str, known: Iterable[str]) -> TemplateError:
+        mistaken = Mistaken(name, tuple(known))
+        words = f"'{shown(name)}' is not {what}: known are {', '.join(mistaken.known)}"
+        return self._error(offset, words, mistaken)

@@ -171,6 +171,18 @@ WEAKENING: dict[str, tuple[Edit, Edit | None]] = {
         ),
         None,
     ),
+    "reads-by-index-and-pipeline": (
+        put("Marbles", "frontend", "Parameters", value={"Env": {"K": '{{ "db" | index .Secrets | hex }}'}}),
+        None,
+    ),
+    "reads-one-byte": (
+        put("Marbles", "frontend", "Parameters", value={"Env": {"K": "{{ index .Secrets.db.Private 0 }}"}}),
+        None,
+    ),
+    "reads-all-beside-the-length": (
+        put("Marbles", "frontend", "Parameters", value={"Env": {"K": "{{ .Secrets.db.Private }}"}}),
+        put("Marbles", "frontend", "Parameters", value={"Env": {"K": "{{ len .Secrets.db.Private }}"}}),
+    ),
     "template-switched-on": (
         put("Marbles", "frontend", "Parameters", "Env", "K", value={"Data": "{{ hex .Secrets.db }}"}),
         put(
@@ -322,6 +334,14 @@ FULL: dict[str, tuple[Edit, Edit | None]] = {
     ),
     "another-spelling-of-a-key": (
         put("Marbles", "backend", "Parameters", "Files", value={"/k": "{{ raw .Secrets.db.Private }}"}),
+        None,
+    ),
+    "less-of-a-key-it-reads": (
+        put("Marbles", "backend", "Parameters", "Files", value={"/k": "{{ len .Secrets.db.Private }}"}),
+        None,
+    ),
+    "what-the-manifest-says-of-a-key": (
+        put("Marbles", "frontend", "Parameters", value={"Env": {"K": "{{ .Secrets.db.Size }}"}}),
         None,
     ),
     "tag-renamed": (

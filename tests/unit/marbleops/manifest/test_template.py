@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path as FilePath
 from typing import Any
 
 import pytest
 
 from marbleops.manifest.errors import ManifestError
-from marbleops.manifest.limits import MAX_RENDERED_BYTES, MAX_TEMPLATE_ACTIONS, MAX_TEMPLATE_BYTES
+from marbleops.manifest.limits import (
+    MAX_MANIFEST_ACTIONS,
+    MAX_RENDERED_BYTES,
+    MAX_TEMPLATE_ACTIONS,
+    MAX_TEMPLATE_BYTES,
+)
 from marbleops.manifest.model import Secret
 from marbleops.manifest.parse import Strictness, parse
 from marbleops.manifest.template import (
@@ -153,16 +160,20 @@ def test_unwritable_values(text: str, value: TemplateValue, target: Target, word
         ("{{ . }}", "the dot alone"),
         ("{{ § }}", "neither a letter nor a digit"),
         ("{{ string .Secrets.a }}", 'function "string" not defined for a file'),
-        ("{{ HEX .Secrets.a }}", "did you mean 'hex'?"),
+        (
+            "{{ HEX .Secrets.a }}",
+            'function "HEX" not defined for a file: it has raw, hex, base64, pem, index',
+        ),
         ("{{ .Secrets.a }}", "a whole secret is not written as it is: use one of raw"),
         ("{{ .Secrets.a.Cert }}", "a certificate is not written as it is"),
         ("{{ hex .Secrets }}", "the path .Secrets names no secret"),
         ("{{ .Previous.Secrets }}", "the path .Previous.Secrets names no secret"),
-        ("{{ hex .secrets.a }}", "did you mean '.Secrets'?"),
+        ("{{ hex .secrets.a }}", "is not a path: known are .Secrets, .Previous, .MarbleRun"),
         ("{{ hex .Previous.a }}", "known are .Previous.Secrets"),
         ("{{ hex .Secrets.a.Cert.Raw }}", "a certificate has no fields"),
         ("{{ hex .Secrets.a.Nope }}", "is not a field of a secret"),
-        ("{{ hex .MarbleRun.Root }}", "did you mean 'RootCA'?"),
+        ("{{ hex .MarbleRun.Root }}", "is not a reserved secret: known are RootCA"),
+        ("{{ " + "(" * 7 + "1 " * 60 + " }}", "words and signs"),
         ("{{ hex .Secrets.a.Size }}", "invalid secret type"),
         ("{{ .Secrets.a | hex | base64 }}", "invalid secret type"),
         ("{{ pem .Secrets.a }}", "invalid secret type for pem encoding"),
@@ -205,6 +216,10 @@ def test_bounds() -> None:
         parse_template(b"{{1}}" * (MAX_TEMPLATE_ACTIONS + 1), target=Target.FILE)
     with pytest.raises(TemplateError, match="bytes"):
         parse_template(b"{{" + b" " * MAX_TEMPLATE_BYTES, target=Target.FILE)
+    with pytest.raises(ManifestError, match="actions together"):
+        dry_run(
+            manifest_with(Files={str(n): "{{1}}" * 1024 for n in range(MAX_MANIFEST_ACTIONS // 1024 + 1)})
+        )
     long = TemplateValue(public=b"x" * (MAX_RENDERED_BYTES // 2 + 1))
     with pytest.raises(TemplateError, match="the text grows beyond"):
         written("{{ raw .Secrets.a }}{{ raw .Secrets.a }}", long)
@@ -307,10 +322,15 @@ def test_dry_run_refuses(text: str) -> None:
 def test_dry_run_hints_and_collects() -> None:
     """All templates are told at once; a wrong name is answered with the nearest."""
     with pytest.raises(ManifestError) as caught:
-        dry_run(manifest_with(Files={"/f": "{{ hex .Secrets.kay }}"}, Env={"E": "{{ x"}))
+        dry_run(
+            manifest_with(
+                Files={"/f": "{{ hex .Secrets.kay }}", "/g": "{{ hexx .Secrets.key }}"}, Env={"E": "{{ x"}
+            )
+        )
 
-    first, second = caught.value.issues
+    first, third, second = caught.value.issues
     assert first.hint == "did you mean 'key'?"
+    assert third.hint == "did you mean 'hex'?"
     assert first.message == "in Marble m: file /f: secret does not exist: kay"
     assert "unclosed action" in second.message
 
@@ -349,6 +369,33 @@ def test_marble_templates() -> None:
     templates = marble_templates(manifest.marbles["m"])
 
     assert [template.references() for template in templates] == [{"key"}, frozenset()]
+
+
+def documented() -> list[tuple[str, str]]:
+    """Read the examples of the documentation: a template, ``=>``, and its result or its refusal."""
+    page = (FilePath(__file__).resolve().parents[4] / "docs/templates.md").read_text()
+    lines = [line.split("=>") for block in page.split("```")[1::2] for line in block.strip().split("\n")]
+    return [(left.rstrip(), right.strip()) for left, right in lines]
+
+
+@pytest.mark.parametrize(("text", "result"), documented())
+def test_documented_examples(text: str, result: str) -> None:
+    """What the documentation promises is so."""
+    definition = {"Type": "symmetric-key", "Size": 24}
+    document = {
+        "Packages": {"p": {}},
+        "Marbles": {"m": {"Package": "p", "Parameters": {"Files": {"f": text}}}},
+        "Secrets": {"key": definition, "my-key": definition},
+    }
+    manifest = parse(json.dumps(document).encode(), strictness=Strictness.STRICT)
+    value = replace(KEY, definition=manifest.secrets["key"])
+    try:
+        dry_run(manifest)
+        told = written(text, value).decode()
+    except ManifestError as error:
+        told = error.issues[0].message
+
+    assert told == result or ("in Marble m: file f: " in told and result in told)
 
 
 def test_values_are_not_shown() -> None:
