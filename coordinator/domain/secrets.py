@@ -67,22 +67,20 @@ class UserSecret:
 
 
 def check_definitions(definitions: Mapping[str, Secret]) -> None:
-    """Refuse, at set time, what no marble could be given.
+    """Refuse, at set time, what no marble could be given; shared secrets come first, as they are made first.
 
     Raises:
         ManifestRefusedError: a size, a type or a template that no secret can be made of, or more secrets than
         can be kept.
     """
     made = {name: one for name, one in sorted(definitions.items()) if not one.user_defined}
-    for name, definition in made.items():
-        if definition.type in certificates.TYPES:
-            certificates.check(name, definition)
-        elif definition.type == SYMMETRIC:
-            _check_size(name, definition.size)
-        else:
-            raise ManifestRefusedError(
-                f"secret {name} is invalid: unsupported secret of type {definition.type}"
-            )
+    for shared, kind in ((True, "secrets"), (False, "placeholder secrets")):
+        for name, definition in made.items():
+            if definition.shared is shared:
+                try:
+                    _check_generated(name, definition)
+                except ManifestRefusedError as error:
+                    raise ManifestRefusedError(f"generating {kind} from manifest: {error}") from error
     certificate_count = sum(one.type in certificates.TYPES for one in made.values())
     if certificate_count > MAX_CERTIFICATES:
         raise ManifestRefusedError(
@@ -93,6 +91,15 @@ def check_definitions(definitions: Mapping[str, Secret]) -> None:
         raise ManifestRefusedError(
             f"the secrets have {generated} bytes together, at most {MAX_GENERATED_BYTES} fit"
         )
+
+
+def _check_generated(name: str, definition: Secret) -> None:
+    if definition.type in certificates.TYPES:
+        certificates.check(name, definition)
+    elif definition.type == SYMMETRIC:
+        _check_size(name, definition.size)
+    else:
+        raise ManifestRefusedError(f"secret {name} is invalid: unsupported secret of type {definition.type}")
 
 
 def _check_size(name: str, size: int) -> None:

@@ -44,10 +44,7 @@ def check_supported(manifest: Manifest) -> None:
         )
     if any(len(name) > MAX_PACKAGE_NAME_CHARS for name in manifest.packages):
         raise ManifestRefusedError(f"Packages: a name has more than {MAX_PACKAGE_NAME_CHARS} characters")
-    try:
-        check_definitions(manifest.secrets)
-    except ManifestRefusedError as error:
-        raise ManifestRefusedError(f"generating secrets from manifest: {error}") from error
+    check_definitions(manifest.secrets)
     check_connections(manifest)
     try:
         dry_run(manifest)

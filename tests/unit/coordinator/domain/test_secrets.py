@@ -87,7 +87,14 @@ def test_impossible_sizes(size: int) -> None:
 @pytest.mark.parametrize(
     ("definition", "words"),
     [
-        (Secret(type="symmetric-key", size=0), "invalid secret size: s"),
+        (
+            Secret(type="symmetric-key", size=0),
+            "generating placeholder secrets from manifest: invalid secret size: s",
+        ),
+        (
+            Secret(type="symmetric-key", shared=True),
+            "generating secrets from manifest: invalid secret size: s",
+        ),
         (Secret(type="symmetric-key", size=12), "invalid secret size: s"),
         (Secret(type="symmetric-key", size=65288), "requested key length too large"),
         (Secret(type="plain"), "unsupported secret of type plain"),

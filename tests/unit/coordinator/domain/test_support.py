@@ -57,7 +57,7 @@ def _secret(**definition: Any) -> Callable[[dict[str, Any]], None]:
         (_unsealed, "SealMode: the mode Disabled .* signed commits"),
         (
             _secret(Type="cert-ecdsa", Size=255),
-            "generating secrets from manifest: invalid secret size for cert",
+            "generating placeholder secrets from manifest: invalid secret size for cert",
         ),
     ],
 )
