@@ -50,7 +50,7 @@ VERBS: dict[str, Verb] = {
         _WATCH,
         "status",
         "status",
-        "Show what each target of the reconciler is doing, or where a Coordinator stands.",
+        "Show what each target of the reconciler is doing, or where the Coordinator at HOST:PORT stands.",
         marblerun=True,
     ),
     "wait": Verb(_WATCH, "status", "wait", "Wait until the manifest of commit REV is enforced or refused."),
@@ -61,18 +61,22 @@ VERBS: dict[str, Verb] = {
         _MARBLERUN,
         "marblerun.manifests",
         "manifest",
-        "Set, show, verify and update a Coordinator's manifest.",
+        "Set, show and update the manifest of a Coordinator, as MarbleRun's command line does.",
         marblerun=True,
     ),
     "certificate": Verb(
         _MARBLERUN,
         "marblerun.certificate",
         "certificate",
-        "Save the Coordinator's root or intermediate certificate.",
+        "Save the certificates that the Coordinator's marbles chain to.",
         marblerun=True,
     ),
     "secret": Verb(
-        _MARBLERUN, "marblerun.secret", "secret", "Read and upload secrets of the manifest.", marblerun=True
+        _MARBLERUN,
+        "marblerun.secret",
+        "secret",
+        "Read secrets of the manifest, and upload user-defined ones.",
+        marblerun=True,
     ),
     "recover": Verb(
         _MARBLERUN,
@@ -92,7 +96,7 @@ VERBS: dict[str, Verb] = {
         _MARBLERUN,
         "marblerun.package_info",
         "package_info",
-        "Print the PackageProperties of an enclave that was built.",
+        "Print the PackageProperties of an enclave: an EGo, Gramine or Occlum file, or its folder.",
         marblerun=True,
     ),
     "coordinator": Verb(_RUN, "run", "coordinator", "Run the Coordinator."),
@@ -129,7 +133,7 @@ class LazyGroup(click.Group):
         for section in dict.fromkeys(verb.section for verb in VERBS.values()):
             rows = [(name, verb.summary) for name, verb in VERBS.items() if verb.section == section]
             with formatter.section(section):
-                formatter.write_dl(rows, col_max=14)
+                formatter.write_dl(rows, col_max=24)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the table of exit codes."""

@@ -66,8 +66,10 @@ class Printer:
 
     def content(self, text: str) -> None:
         """Print foreign content: as it is into a pipe, without control characters on a terminal."""
+        if self.as_json:
+            return
         if not self.is_terminal:
-            self.line(text.removesuffix("\n"))
+            self._stream.write(self._encodable(text))
             return
         for row in text.removesuffix("\n").split("\n"):
             self.line(visible(row.replace("\t", "    "), limit=len(row) * 4))

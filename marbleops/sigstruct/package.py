@@ -20,6 +20,13 @@ MAX_CANDIDATES = 64
 _SECTIONS = (".oeinfo", ".note.sgxmeta")
 
 
+def folder_kind(path: Path) -> str | None:
+    """Tell what a folder holds: ``Occlum image`` or ``Gramine instance``; None for a file."""
+    if not path.is_dir():
+        return None
+    return "Occlum image" if (path / OCCLUM_LIBRARY).is_file() else "Gramine instance"
+
+
 def read_package(path: Path) -> PackageProperties:
     """Read the identity of the enclave at *path*: an executable, a ``.sig`` file, or a folder with either.
 

@@ -56,7 +56,7 @@ def get(*, host: str, signature: bool, display_update: bool, keep_cert: bool, ou
     out = printer()
     document: dict[str, Any] = {"signature": found.digest.hex, "manifest": text}
     if signature:
-        text = f'{{\n"ManifestSignature": "{found.digest.hex}",\n"Manifest": {text}}}'
+        text = f'{{\n"ManifestSignature": "{found.digest.hex}",\n"Manifest": {text}}}\n'
     if output is not None:
         write_private(output, text.encode())
         out.document(document | {"file": str(output)})
@@ -147,7 +147,7 @@ def log(*, host: str, output: Path | None) -> int:
         out.line(f"Update log written to: {output}")
     else:
         out.line("Update log:")
-        out.content("\n".join(row.rstrip("\n") for row in rows))
+        out.content("".join(f"{row.rstrip()}\n" for row in rows))
     out.document({"updateLog": list(rows)})
     return Exit.OK
 
@@ -182,7 +182,7 @@ def with_updates(text: str, rows: tuple[str, ...]) -> str:
         name, version = row.get("package"), row.get("new version")
         if isinstance(packages, dict) and isinstance(packages.get(name), dict) and isinstance(version, int):
             packages[name]["SecurityVersion"] = version
-    return json.dumps(_without_nulls(shown), indent=4, ensure_ascii=False)
+    return json.dumps(_without_nulls(shown), indent=4, ensure_ascii=False) + "\n"
 
 
 def _since_full_update(rows: tuple[str, ...]) -> list[dict[str, Any]]:

@@ -87,11 +87,13 @@ def _client_flags(*, hidden: bool) -> list[click.Option]:
         flag(
             "--accepted-tcb-statuses",
             metavar="LIST",
+            multiple=True,
             words="Comma-separated TCB statuses to accept. Default: UpToDate,SWHardeningNeeded.",
         ),
         flag(
             "--accepted-advisories",
             metavar="LIST",
+            multiple=True,
             words="Comma-separated Intel advisories to accept with SWHardeningNeeded. Default: all.",
         ),
         flag(
@@ -115,10 +117,10 @@ def _client_flags(*, hidden: bool) -> list[click.Option]:
 
 def _remember(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
     # A flag that is not given again after the verb must not undo the one before it.
-    if value is None or value is False or parameter.name is None:
+    if value in {None, False, ()} or parameter.name is None:
         return
     if parameter.name.startswith("accepted_"):
-        value = tuple(word for word in (part.strip() for part in value.split(",")) if word)
+        value = tuple(word.strip() for part in value for word in part.split(",") if word.strip())
     ctx.ensure_object(Settings).client[parameter.name] = value
 
 

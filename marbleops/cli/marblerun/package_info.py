@@ -22,7 +22,7 @@ def package_info(path: Path) -> int:
     """  # noqa: D301 - click knows by \b that this block is not to be wrapped
     from marbleops.cli.errors import UsageProblem
     from marbleops.sigstruct.layout import SigstructError
-    from marbleops.sigstruct.package import read_package
+    from marbleops.sigstruct.package import folder_kind, read_package
 
     try:
         found = read_package(path)
@@ -41,9 +41,12 @@ def package_info(path: Path) -> int:
             "SecurityVersion": found.security_version,
         }
     )
-    out.line(f"PackageProperties for '{visible(str(path))}':")
-    out.line(f"UniqueID      (MRENCLAVE)     : {found.unique_id}")
-    out.line(f"SignerID      (MRSIGNER)      : {found.signer_id}")
-    out.line(f"ProductID     (ISVPRODID)     : {found.product_id}")
-    out.line(f"SecurityVersion (ISVSVN)      : {found.security_version}")
+    kind = folder_kind(path)
+    if kind is not None:
+        out.line(f"Detected {kind}.")
+    out.line(f"PackageProperties for {f'{kind} at ' if kind is not None else ''}'{visible(str(path))}':")
+    out.line(f"UniqueID (MRENCLAVE)      : {found.unique_id}")
+    out.line(f"SignerID (MRSIGNER)       : {found.signer_id}")
+    out.line(f"ProductID (ISVPRODID)     : {found.product_id}")
+    out.line(f"SecurityVersion (ISVSVN)  : {found.security_version}")
     return Exit.OK

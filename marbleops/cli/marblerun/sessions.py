@@ -31,7 +31,8 @@ MAX_COLLATERAL = 16 * 1024 * 1024
 INSECURE_WARNING = "--insecure: the Coordinator is NOT verified; anybody could be answering"
 ERA_HELP = (
     "get the era file of the Coordinator's release from somebody you trust and give it with --era-config "
-    "FILE (or save it as ./era-config.json); it is never downloaded silently"
+    "FILE (or save it as ./era-config.json), it is never downloaded silently; for a simulation platform give "
+    "--anchor FILE --insecure-simulation"
 )
 RECOVERY = 1
 

@@ -47,6 +47,8 @@ def yaml_to_json(text: str) -> bytes:
         raise YamlError("nested too deeply") from error
     if root is None:
         raise YamlError("the document is empty")
+    if not isinstance(root, yaml.MappingNode):
+        raise _problem(root, "a manifest is a mapping of names to values")
     value = _Reader().value(root, depth=0)
     written = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     for character, escape in _ESCAPES.items():
@@ -77,21 +79,29 @@ class _Reader:
 
     def _mapping(self, node: yaml.MappingNode, depth: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        merged: dict[str, Any] = {}
         for key, value in node.value:
             if key.tag == _MERGE:
-                for source in reversed(value.value if isinstance(value, yaml.SequenceNode) else [value]):
-                    if not isinstance(source, yaml.MappingNode):
-                        raise _problem(source, "only mappings can be merged")
-                    merged |= self.value(source, depth=depth + 1)
-                continue
-            name = _scalar(key) if isinstance(key, yaml.ScalarNode) else None
-            if not isinstance(name, str):
-                raise _problem(key, "a name must be text: put it in quotes")
-            if name in found:
-                raise _problem(key, f"{name!r} stands twice")
-            found[name] = self.value(value, depth=depth + 1)
-        return merged | found
+                pairs = self._merged(value, depth)
+            else:
+                name = _scalar(key) if isinstance(key, yaml.ScalarNode) else None
+                if not isinstance(name, str):
+                    raise _problem(key, "a name must be text: put it in quotes")
+                pairs = [(name, self.value(value, depth=depth + 1))]
+            for name, one in pairs:
+                if name in found:
+                    raise _problem(key, f"{name!r} stands twice")
+                found[name] = one
+        return found
+
+    def _merged(self, node: yaml.Node, depth: int) -> list[tuple[str, Any]]:
+        """Read what ``<<`` brings in; a name that stands twice then is refused, as everywhere."""
+        sources = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        pairs: list[tuple[str, Any]] = []
+        for source in sources:
+            if not isinstance(source, yaml.MappingNode):
+                raise _problem(source, "only mappings can be merged")
+            pairs.extend(self.value(source, depth=depth + 1).items())
+        return pairs
 
 
 def _scalar(node: yaml.ScalarNode) -> Any:
@@ -100,8 +110,9 @@ def _scalar(node: yaml.ScalarNode) -> Any:
         if node.tag != _STRING:
             raise _problem(node, f"the tag {node.tag} has no meaning in a manifest")
         return text
-    if node.tag == _STRING and _AMBIGUOUS.fullmatch(text) is None:
-        return text
+    plain = text in _NULLS or text in _FLAGS or _INTEGER.fullmatch(text) is not None
+    if node.tag == _STRING and (plain or _AMBIGUOUS.fullmatch(text) is None):
+        return text  # plain and yet text: somebody wrote !!str
     if text in _NULLS:
         return None
     if text in _FLAGS:
