@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import uuid as uuids
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -19,6 +20,7 @@ from coordinator.errors import (
     CounterRefusedError,
     InvalidMarbleRequestError,
     MarblePhaseError,
+    MarbleRefusedError,
     MarbleUnauthenticatedError,
 )
 from coordinator.ports import ActivationEvent
@@ -37,8 +39,13 @@ MAX_COUNTERS = 10_000
 """Of one deployment. They are part of every write of the ledger."""
 MAX_COUNTER_NAME_BYTES = 256
 MAX_COUNTER_VALUE = 2**64 - 1
-MAX_CERTIFICATES = 16
-_UNREADABLE = (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound)
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    InvalidSignature,
+    x509.ExtensionNotFound,
+    InvalidMarbleRequestError,
+)
 _ATTEMPTS = 16
 """An update between admission and commit makes a marble's turn start over; so many in a row do not come."""
 
@@ -72,6 +79,8 @@ class Marbles:
         observer.activation_attempt(request.marble_type if known else None, request.uuid)
         if enforcement is None:
             raise MarblePhaseError
+        if not known:
+            raise MarbleRefusedError("unknown marble type requested")
         verdict = self._verdict(evidence)
         for _ in range(_ATTEMPTS):
             state = self._core.snapshot()
@@ -91,21 +100,20 @@ class Marbles:
         raise ConflictError
 
     def authenticate(self, certificates: Sequence[bytes]) -> MarbleIdentity:
-        """Find the marble whose certificate the current marble root has issued; the first that fits.
+        """Find the marble that the current marble root has issued the first certificate to.
+
+        Only of the first one of those presented has TLS proven the key.
 
         Raises:
             WrongPhaseError: nothing is enforced.
-            MarbleUnauthenticatedError: none of the certificates (DER) is one of a marble.
+            MarbleUnauthenticatedError: it is not the certificate (DER) of a marble.
         """
         state = self._core.running()
-        for encoded in certificates[:MAX_CERTIFICATES]:
-            try:
-                issuer = state.authorities.marble_root.certificate
-                return _identity(
-                    x509.load_der_x509_certificate(encoded), issuer, self._core.ports.clock.now()
-                )
-            except (*_UNREADABLE, InvalidMarbleRequestError):
-                continue
+        issuer = state.authorities.marble_root.certificate
+        for encoded in certificates[:1]:
+            with contextlib.suppress(*_UNREADABLE):
+                leaf = x509.load_der_x509_certificate(encoded)
+                return _identity(leaf, issuer, self._core.ports.clock.now())
         raise MarbleUnauthenticatedError
 
     def count(self, marble: MarbleIdentity, name: str, value: int) -> int:
@@ -135,6 +143,8 @@ class Marbles:
     def _verdict(self, evidence: bytes) -> Verdict | None:
         if not evidence and self._core.options.accept_empty_quotes:
             return None
+        if not evidence:
+            raise MarbleRefusedError("invalid quote: empty report")
         return self._core.ports.verifier.verify(evidence, self._core.ports.clock.now())
 
 

@@ -190,7 +190,10 @@ def _read_uploads(state: State, given: Mapping[str, UserSecret]) -> Mapping[str,
     for name, secret in sorted(given.items()):
         if name not in definitions:
             raise SecretRefusedError(f"parsing new secrets: secret {name} does not exist")
-        values[name] = read_upload(name, definitions[name], secret)
+        try:
+            values[name] = read_upload(name, definitions[name], secret)
+        except SecretRefusedError as error:
+            raise SecretRefusedError(f"parsing new secrets: {error}") from error
     return MappingProxyType(values)
 
 

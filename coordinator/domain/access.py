@@ -1,7 +1,9 @@
 """Users and what they may do, decided for each request (marblerun-core 5.9).
 
-A user is whoever presents a certificate that is byte-equal to one in the manifest; chain and expiry do not
-matter, the TLS handshake has proven the key. Rights are the union of the user's roles. In a deployment of
+A user is whoever's own certificate is byte-equal to one in the manifest; chain and expiry do not matter, the
+TLS handshake has proven its key. MarbleRun takes any certificate of the chain that was presented: but only
+the first one's key is proven, and users' certificates are public, so that anybody could present an owner's
+behind their own. We take the first. Rights are the union of the user's roles. In a deployment of
 signed commits a user without a readable certificate is one who never calls here: signing keys name people
 there (approvals.md section 1).
 """
@@ -29,9 +31,6 @@ UPDATE_SECURITY_VERSION = "updatesecurityversion"
 UPDATE_MANIFEST = "updatemanifest"
 READ_SECRET = "readsecret"  # noqa: S105 - the name of a right
 WRITE_SECRET = "writesecret"  # noqa: S105 - the name of a right
-
-MAX_CERTIFICATES = 16
-"""How many certificates of a caller are looked at; a chain has a handful."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,16 +86,14 @@ def check_users(manifest: Manifest) -> None:
 
 
 def find_user(users: Iterable[User], presented: Sequence[bytes]) -> User:
-    """Find the user whose certificate is among those *presented* (DER), tried in this order.
+    """Find the user whose certificate is the first of those *presented* (DER), the one TLS has proven.
 
     Raises:
         UserUnauthenticatedError: there is none.
     """
-    known = tuple(users)
-    for certificate in presented[:MAX_CERTIFICATES]:
-        for user in known:
-            if hmac.compare_digest(user.certificate, certificate):
-                return user
+    for user in users:
+        if presented and hmac.compare_digest(user.certificate, presented[0]):
+            return user
     raise UserUnauthenticatedError
 
 
