@@ -19,6 +19,7 @@ from coordinator.domain.state import Ledger, State
 from coordinator.errors import ConflictError, CoordinatorError, CorruptStateError, StoreError
 from coordinator.ports import SealPolicy
 from coordinator.vault import POINTER
+from marbleops.approval.record import record_hash
 
 if TYPE_CHECKING:
     from coordinator.domain.history import Pointer, Shelf, Transition
@@ -215,7 +216,24 @@ def read(fresh: State, vault: Vault) -> tuple[State, bytes | None]:
         return content
 
     pointer: Pointer = history.decode_pointer(encoded)
-    return history.replay(fresh, pointer, fetch), encoded
+    state = history.replay(fresh, pointer, fetch)
+    _check_newest(vault, state)
+    return state, encoded
+
+
+def _check_newest(vault: Vault, state: State) -> None:
+    """Refuse a pointer that was put back alone: one record past the head is left by a crash, two are not."""
+    enforcement = state.enforcement
+    assert enforcement is not None
+    head = enforcement.head.position
+    ours = {history.blob_name(history.Shelf.RECORD, record_hash(one)) for one in enforcement.records}
+    for name in set(vault.sealed.list(f"{history.Shelf.RECORD}/")) - ours:
+        position = history.position_of(vault.leftover(name))
+        if position is not None and position > head + 1:
+            raise CorruptStateError(
+                f"the state pointer is an older one: its history ends at position {head}, "
+                f"but there is a record of position {position}"
+            )
 
 
 def _check_nothing_enforced(vault: Vault) -> None:

@@ -89,6 +89,17 @@ class Vault:
         """The store as this Coordinator reads and writes it."""
         return Barrier(self.ports.store, self.keyring)
 
+    def leftover(self, name: str) -> bytes | None:
+        """Read a blob that no key in force may have sealed; None where nothing here opens it."""
+        sealed = self.ports.store.get(name) or b""
+        keyring = self.keyring
+        if not keyring.keeps(sealed):
+            keyring = replace(keyring, known=_leftovers(self.ports))
+        try:
+            return keyring.unseal(sealed, name_aad(name))
+        except SealError:
+            return None
+
     @property
     def is_legacy(self) -> bool:
         """Whether the state is one of version 0.1, sealed without a data key."""
@@ -279,7 +290,7 @@ def _open_wrap(platform: Sealer, name: str, encoded: bytes) -> tuple[bytes, Seal
 
 
 def _leftovers(ports: VaultPorts) -> dict[str, bytes]:
-    """Open every data key that the platform can: of an interrupted genesis or an interrupted migration."""
+    """Open every data key that the platform can: also of a genesis or a migration that was interrupted."""
     known = {}
     for name in ports.store.list(WRAPS):
         try:

@@ -242,6 +242,14 @@ def decode_pointer(encoded: bytes) -> Pointer:
         raise CorruptStateError("the state pointer cannot be read") from error
 
 
+def position_of(encoded_record: bytes | None) -> int | None:
+    """Return the position that a record gives itself; None where it is none."""
+    try:
+        return None if encoded_record is None else decode_record(encoded_record).position
+    except ChainError:
+        return None
+
+
 def follows_another(encoded_record: bytes) -> bool:
     """Say whether a record is a later one of its history.
 

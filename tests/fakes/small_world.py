@@ -123,14 +123,16 @@ class SmallWorld:
 
     def vault(self) -> Vault:
         """Open the vault."""
-        return open_vault(
-            VaultPorts(
-                store=self.store,
-                platform=AesGcmSealer(self.keys, self.entropy),
-                entropy=self.entropy,
-                memory=MemoryStore,
-                set_aside=self._set_aside,
-            )
+        return open_vault(self.vault_ports())
+
+    def vault_ports(self) -> VaultPorts:
+        """Return the world as the vault sees it."""
+        return VaultPorts(
+            store=self.store,
+            platform=AesGcmSealer(self.keys, self.entropy),
+            entropy=self.entropy,
+            memory=MemoryStore,
+            set_aside=self._set_aside,
         )
 
     def _set_aside(self, suffix: str) -> Store:
