@@ -37,8 +37,10 @@ _STRING = r'"(?:[^"\\\x00-\x1f]++|\\["\\/bfnrt]|\\u[0-9A-Fa-f]{4})*+'
 _NUMBER = r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?"
 _BLANK: Final = re.compile(r"[ \t\n\r]*+")
 _LEXEME: Final = re.compile(rf'[\[\]{{}},:]|{_STRING}"|{_NUMBER}|true|false|null')
-_CUT: Final = re.compile(rf"{_STRING}(?:\\(?:u[0-9A-Fa-f]{{0,3}})?)?|-|t(?:ru?)?|f(?:a(?:ls?)?)?|n(?:ul?)?|")
-"""What may stand at the end of a text that was cut off: the beginning of a token, or nothing."""
+_CUT_NAME: Final = re.compile(rf"(?:{_STRING}(?:\\(?:u[0-9A-Fa-f]{{0,3}})?)?)?")
+_CUT_VALUE: Final = re.compile(rf"{_CUT_NAME.pattern}|-|t(?:ru?)?|f(?:a(?:ls?)?)?|n(?:ul?)?")
+_CUT_SIGN: Final = re.compile("")
+"""What may stand at the end of a text that was cut off where a name, a value or a sign belongs."""
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _LINE_ENDS: Final = re.compile(r"[\r\n]++")
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/]*+={0,2}")
@@ -146,7 +148,7 @@ class _Reader:
 
     def value(self) -> Any:
         """Read the next value."""
-        return self._value(self._lexeme())
+        return self._value(self._lexeme(_CUT_VALUE))
 
     def finish(self) -> None:
         """Refuse anything but white space after the value."""
@@ -176,35 +178,35 @@ class _Reader:
 
     def _object(self) -> _Object:
         members: list[tuple[str, Any]] = []
-        lexeme = self._lexeme()
+        lexeme = self._lexeme(_CUT_NAME)
         while lexeme != "}":
-            if lexeme[0] != '"' or self._lexeme() != ":":
+            if lexeme[0] != '"' or self._lexeme(_CUT_SIGN) != ":":
                 raise self._unexpected()
             members.append((_unquoted(lexeme), self.value()))
-            lexeme = self._following("}")
+            lexeme = self._following("}", _CUT_NAME)
         return _Object(members)
 
     def _array(self) -> list[Any]:
         items: list[Any] = []
-        lexeme = self._lexeme()
+        lexeme = self._lexeme(_CUT_VALUE)
         while lexeme != "]":
             items.append(self._value(lexeme))
-            lexeme = self._following("]")
+            lexeme = self._following("]", _CUT_VALUE)
         return items
 
-    def _following(self, closing: str) -> str:
+    def _following(self, closing: str, cut: re.Pattern[str]) -> str:
         """Step over a comma to the next lexeme, or return *closing*."""
-        lexeme = self._lexeme()
+        lexeme = self._lexeme(_CUT_SIGN)
         if lexeme == closing:
             return lexeme
         if lexeme != ",":
             raise self._unexpected()
-        lexeme = self._lexeme()
+        lexeme = self._lexeme(cut)
         if lexeme == closing:
             raise self._unexpected()
         return lexeme
 
-    def _lexeme(self) -> str:
+    def _lexeme(self, cut: re.Pattern[str]) -> str:
         start = self._skip()
         found = _LEXEME.match(self._source, start)
         if found is not None:
@@ -212,7 +214,7 @@ class _Reader:
             return found.group()
         if start == len(self._source) and not self._depth:
             raise ValueError(self._empty)
-        if _CUT.fullmatch(self._source, start) is not None:
+        if cut.fullmatch(self._source, start) is not None:
             raise ValueError(self._cut)
         self._offset = start + 1
         raise self._unexpected()
@@ -291,14 +293,15 @@ def _named(name: str, decode: Decoder, value: Any, before: Any) -> Any:
         raise ValueError(f"{shown(name)}: {error}") from error
 
 
-def _blob(value: Any, _before: bytes | None) -> bytes | None:
+def _blob(value: Any, before: bytes | None) -> bytes | None:
     if value is None:
         return None
     if isinstance(value, str):
         return read_base64(value)
     if not isinstance(value, list):
         raise _wrong(value, "base64 text")
-    return bytes(0 if item is None else _integer(item, 0xFF) for item in value)
+    kept = (before or b"").ljust(len(value), b"\0")  # null leaves a number of an earlier list as it is
+    return bytes(kept[at] if item is None else _integer(item, 0xFF) for at, item in enumerate(value))
 
 
 def _text(value: Any, before: str | None) -> str:

@@ -24,17 +24,13 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 EMPTY_405 = b'{"status":"error","data":null}\n'
-LATER = (
-    ("POST", "recover"),
-    ("GET", "recover/public-key"),
-    ("GET", "secrets"),
-    ("POST", "secrets"),
-    ("POST", "update"),
-    ("GET", "update-manifest"),
-    ("POST", "update-manifest"),
-    ("POST", "update-cancel"),
-    ("POST", "sign-quote"),
-    ("POST", "monotonic-counter"),
+OWNERS = (
+    ("POST", "/api/v2/update"),
+    ("POST", "/api/v2/update-manifest"),
+    ("POST", "/api/v2/update-cancel"),
+    ("GET", "/api/v2/secrets"),
+    ("POST", "/api/v2/secrets"),
+    ("POST", "/update"),
 )
 
 
@@ -55,7 +51,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CoordinatorPro
         ("GET", "/api/v2//status"),
         ("GET", "/api/v2/STATUS"),
         ("GET", "/api/v2/%73tatus"),
-        ("GET", "/status"),
+        ("GET", "/statuses"),
         ("PUT", "/api/v2/status"),
         ("OPTIONS", "/api/v2/status"),
         ("POST", "/api/v2/status"),
@@ -79,12 +75,12 @@ def test_head_is_405_without_a_body(running: CoordinatorProcess) -> None:
     assert (answer.status, answer.body) == (405, b"")
 
 
-@pytest.mark.parametrize(("method", "path"), LATER)
-def test_later_calls_say_so(running: CoordinatorProcess, method: str, path: str) -> None:
-    """MarbleRun's further calls answer 501 and name what brings them, with GitOps enforced as without."""
-    answer = running.ask(method, f"/api/v2/{path}")
-    assert answer.status == 501
-    assert "is not supported yet: it comes with" in answer.json["message"]
+@pytest.mark.parametrize(("method", "path"), OWNERS)
+def test_nobody_is_a_user_without_a_certificate(running: CoordinatorProcess, method: str, path: str) -> None:
+    """The doors of MarbleRun's owners are closed to whoever presents nothing, here as everywhere."""
+    answer = running.ask(method, path)
+    assert answer.status == 401
+    assert answer.json["message"].startswith("unauthorized user: ")
 
 
 def test_status_and_quote(running: CoordinatorProcess) -> None:

@@ -1,0 +1,3 @@
+module marbleops.test/gojson
+
+go 1.21
