@@ -29,6 +29,7 @@ def all_cases() -> tuple[Case, ...]:
         *_check_cases(),
         *_gitops_cases(),
         *_template_cases(),
+        *_certificate_cases(),
     )
 
 
@@ -578,6 +579,87 @@ def _template_cases() -> tuple[Case, ...]:
             f"template-{name}", why, f"{_CORE} 1.10", _edited(plain_document(), env, text), STRICT, expected
         )
         for name, why, text, expected in rows
+    )
+
+
+def _certificate_cases() -> tuple[Case, ...]:
+    """List templates of certificates: read as Go's x509.Certificate, refused where Go could make none."""
+    place = "Secrets.web.Cert"
+    rows: tuple[tuple[str, str, Any, Case], ...] = (
+        (
+            "full",
+            "Names in any case, a URI as an object, bytes as a list, fields of no meaning ignored.",
+            {
+                "subject": {"commonname": "web", "ExtraNames": [{"Type": [2, 5, 4, 42], "Value": "x"}]},
+                "NotAfter": "2036-01-01T00:00:00.5+02:00",
+                "URIs": [{"Scheme": "spiffe", "Host": "mesh", "Path": "/web"}],
+                "IPAddresses": ["::ffff:10.0.0.1"],
+                "SubjectKeyId": [1, 2],
+                "Version": 3,
+            },
+            _accept(),
+        ),
+        ("text", "A text is the base64 of a certificate in DER.", "AAAA", _invalid(place)),
+        ("no-base64", "MarbleRun would lose what is not base64.", "?", _invalid(place)),
+        (
+            "date",
+            "A date is written as RFC 3339 says.",
+            {"NotAfter": "2036-02-30"},
+            _invalid(f"{place}.NotAfter"),
+        ),
+        (
+            "address",
+            "An address has no zone.",
+            {"IPAddresses": ["fe80::1%e0"]},
+            _invalid(f"{place}.IPAddresses[0]"),
+        ),
+        (
+            "uri-text",
+            "Go reads a URI as an object only.",
+            {"URIs": ["https://a"]},
+            _malformed(f"{place}.URIs[0]"),
+        ),
+        (
+            "oid",
+            "An identifier has two numbers at least.",
+            {"PolicyIdentifiers": [[1]]},
+            _invalid(f"{place}.PolicyIdentifiers[0]"),
+        ),
+        (
+            "mask",
+            "A network is contiguous, as Go insists.",
+            {"PermittedIPRanges": [{"IP": "10.0.0.0", "Mask": "/wD/AA=="}]},
+            _invalid(f"{place}.PermittedIPRanges[0].Mask"),
+        ),
+        (
+            "rsa",
+            "The signer has an ECDSA key and no other.",
+            {"SignatureAlgorithm": 4},
+            _invalid(f"{place}.SignatureAlgorithm"),
+        ),
+        (
+            "path-len",
+            "Only an authority has a path length.",
+            {"MaxPathLen": 1},
+            _invalid(f"{place}.MaxPathLen"),
+        ),
+        (
+            "dns-text",
+            "A DNS name in a certificate is ASCII.",
+            {"DNSNames": ["bär"]},
+            _invalid(f"{place}.DNSNames[0]"),
+        ),
+    )
+    return tuple(
+        _case(
+            f"certificate-{name}",
+            why,
+            f"{_CORE} 1.7",
+            _edited(plain_document(), ("Secrets", "web"), {"Type": "cert-ecdsa", "Size": 256, "Cert": cert}),
+            MARBLERUN,
+            expected,
+        )
+        for name, why, cert, expected in rows
     )
 
 

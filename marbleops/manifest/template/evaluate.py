@@ -10,6 +10,7 @@ from marbleops.manifest.limits import MAX_RENDERED_BYTES
 from marbleops.manifest.template.model import (
     Call,
     Expression,
+    Fault,
     Kind,
     Literal,
     Path,
@@ -18,7 +19,6 @@ from marbleops.manifest.template.model import (
     TemplateError,
     TemplateValue,
     Type,
-    error_at,
 )
 
 if TYPE_CHECKING:
@@ -55,7 +55,10 @@ def render(template: Template, resolve: Callable[[Path], TemplateValue]) -> byte
         TemplateError: a value is empty or not of the kind that the function takes, or the text is too long.
         KeyError: whatever *resolve* raises for a path it does not know.
     """
-    return _Writer(template, resolve).write()
+    try:
+        return _Writer(template, resolve).write()
+    except Fault as fault:
+        raise TemplateError.at(template.source, fault) from fault
 
 
 class _Writer:
@@ -69,7 +72,7 @@ class _Writer:
             written += part if isinstance(part, bytes) else _printed(part.type, self._value(part))
             if len(written) > MAX_RENDERED_BYTES:
                 offset = 0 if isinstance(part, bytes) else part.offset
-                raise self._error(offset, f"the text grows beyond {MAX_RENDERED_BYTES} bytes")
+                raise Fault(offset, f"the text grows beyond {MAX_RENDERED_BYTES} bytes")
         return bytes(written)
 
     def _value(self, expression: Expression) -> bytes | int:
@@ -90,7 +93,7 @@ class _Writer:
             return value.type.encode()
         definition = value.definition
         if definition is None:
-            raise self._error(read.offset, f"the {read.path.kind} of this secret is not kept")
+            raise Fault(read.offset, f"the {read.path.kind} of this secret is not kept")
         match read.path.kind:
             case Kind.SIZE:
                 return definition.size
@@ -109,7 +112,7 @@ class _Writer:
         if call.function == "string":
             self._check_string(call, content)
         if not content:
-            raise self._error(call.offset, "tried to parse secret with empty value")
+            raise Fault(call.offset, "tried to parse secret with empty value")
         if call.function == "pem":
             return _pem(_PEM_LABELS[call.argument.type], content)
         return _ENCODERS["raw" if call.function == "string" else call.function](content)
@@ -117,7 +120,7 @@ class _Writer:
     def _byte(self, call: Call, content: bytes) -> int:
         assert call.index is not None, "the parser gives index its key"
         if call.index >= len(content):
-            raise self._error(call.offset, f"index out of range: {call.index}")
+            raise Fault(call.offset, f"index out of range: {call.index}")
         return content[call.index]
 
     def _check_string(self, call: Call, content: bytes) -> None:
@@ -126,12 +129,9 @@ class _Writer:
             message = (
                 "only secrets of type plain are allowed to use string encoding for environment variables"
             )
-            raise self._error(call.offset, message)
+            raise Fault(call.offset, message)
         if b"\0" in content:
-            raise self._error(call.offset, "secret contains null bytes")
-
-    def _error(self, offset: int, message: str) -> TemplateError:
-        return error_at(self._template.source, offset, message)
+            raise Fault(call.offset, "secret contains null bytes")
 
 
 def _printed(kind: Type, value: bytes | int) -> bytes:

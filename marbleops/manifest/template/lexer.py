@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from marbleops.manifest.limits import MAX_ACTION_TOKENS
 from marbleops.manifest.position import shown
-from marbleops.manifest.template.model import error_at
+from marbleops.manifest.template.model import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,7 +84,7 @@ def split(source: bytes) -> Iterator[bytes | Action]:
     """Split a template into its literals and actions; comments and empty literals are left out.
 
     Raises:
-        TemplateError: something is opened and not closed, or an action is not UTF-8.
+        Fault: something is opened and not closed, or an action is not UTF-8.
     """
     offset, trim = 0, False
     while True:
@@ -109,9 +109,9 @@ def split(source: bytes) -> Iterator[bytes | Action]:
 def _skip_comment(source: bytes, start: int, offset: int) -> tuple[int, bool]:
     end = _COMMENT_END.search(source, offset + len(b"/*"))
     if end is None:
-        raise error_at(source, start, "unclosed comment")
+        raise Fault(start, "unclosed comment")
     if end[2] is None:
-        raise error_at(source, end.start(), "a comment stands alone in its action: }} comes right behind */")
+        raise Fault(end.start(), "a comment stands alone in its action: }} comes right behind */")
     return end.end(), end[1] is not None
 
 
@@ -124,23 +124,23 @@ def _read_action(source: bytes, start: int, offset: int) -> tuple[Action, int, b
             return Action(tuple(tokens), start), close.end(), close[1] is not None
         match = _TOKEN.match(source, offset)
         if match is None:
-            raise error_at(source, start, "unclosed action")
-        tokens.append(_token(source, match))
+            raise Fault(start, "unclosed action")
+        tokens.append(_token(match))
         offset = match.end()
-    raise error_at(source, start, f"the action has more than {MAX_ACTION_TOKENS} words and signs")
+    raise Fault(start, f"the action has more than {MAX_ACTION_TOKENS} words and signs")
 
 
-def _token(source: bytes, match: re.Match[bytes]) -> Token:
+def _token(match: re.Match[bytes]) -> Token:
     kind = TokenKind(match.lastgroup or "OTHER")
     try:
         text = match.group().decode()
     except UnicodeDecodeError as error:
-        raise error_at(source, match.start(), "an action is UTF-8") from error
+        raise Fault(match.start(), "an action is UTF-8") from error
     if kind is TokenKind.OTHER and text in '"`':
-        raise error_at(source, match.start(), f"a text that begins with {text} is not closed")
+        raise Fault(match.start(), f"a text that begins with {text} is not closed")
     if kind in (TokenKind.WORD, TokenKind.FIELD) and not text.isascii():
         for character in text.removeprefix("."):
             if not (character.isalpha() or character.isdecimal() or character == "_"):
                 message = f"{shown(character)!r} is neither a letter nor a digit"
-                raise error_at(source, match.start(), message)
+                raise Fault(match.start(), message)
     return Token(kind, text, match.start())

@@ -85,6 +85,16 @@ class Mistaken:
     known: tuple[str, ...]
 
 
+class Fault(Exception):  # noqa: N818 - a note on the way to ``TemplateError``, which knows the line
+    """Something is wrong at *offset* of a template; only inside this package."""
+
+    def __init__(self, offset: int, message: str, mistaken: Mistaken | None = None) -> None:
+        super().__init__(message)
+        self.offset = offset
+        self.message = message
+        self.mistaken = mistaken
+
+
 class TemplateError(Exception):
     """A template that is refused, or that meets a value it cannot write; with its own line and column."""
 
@@ -95,11 +105,12 @@ class TemplateError(Exception):
         self.column = column
         self.mistaken = mistaken
 
-
-def error_at(source: bytes, offset: int, message: str, mistaken: Mistaken | None = None) -> TemplateError:
-    """Make the error for the place *offset* of *source*; columns count bytes."""
-    start = source.rfind(b"\n", 0, offset) + 1
-    return TemplateError(message, source.count(b"\n", 0, offset) + 1, offset - start + 1, mistaken)
+    @classmethod
+    def at(cls, source: bytes, fault: Fault) -> TemplateError:
+        """Make the error of a fault in *source*; columns count bytes."""
+        start = source.rfind(b"\n", 0, fault.offset) + 1
+        line = source.count(b"\n", 0, fault.offset) + 1
+        return cls(fault.message, line, fault.offset - start + 1, fault.mistaken)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
