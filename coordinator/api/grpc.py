@@ -173,7 +173,13 @@ class _Connection(asyncio.Protocol):
         self._closing_after_call = False
         self._writing_paused = False
         self._writable = asyncio.Event()
-        config = h2.config.H2Configuration(client_side=False, header_encoding="latin-1")
+        # What we send is well-formed; only what strangers send is worth checking.
+        config = h2.config.H2Configuration(
+            client_side=False,
+            header_encoding="latin-1",
+            validate_outbound_headers=False,
+            normalize_outbound_headers=False,
+        )
         self._h2 = h2.connection.H2Connection(config=config)
         self._h2.decoder.max_header_list_size = limits.header_bytes
 

@@ -13,6 +13,7 @@ import hashlib
 import ipaddress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
@@ -44,37 +45,49 @@ _CSR_NAME_OIDS = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # without slots, so that encodings are made once: marbles ask for them
 class KeyPair:
     """A P-384 private key and a certificate over its public half. The key is not in the repr."""
 
     key: ec.EllipticCurvePrivateKey = field(repr=False)
     certificate: x509.Certificate
 
-    @property
+    @cached_property
     def certificate_pem(self) -> bytes:
         """The certificate in PEM."""
-        return self.certificate.public_bytes(serialization.Encoding.PEM)
+        return pem("CERTIFICATE", self.certificate_der)
 
-    @property
+    @cached_property
     def certificate_der(self) -> bytes:
         """The certificate in DER."""
         return self.certificate.public_bytes(serialization.Encoding.DER)
 
-    @property
+    @cached_property
     def key_pkcs8(self) -> bytes:
         """The private key as PKCS#8 DER."""
-        return _private(self.key, serialization.Encoding.DER)
+        return self.key.private_bytes(
+            serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
 
-    @property
+    @cached_property
     def key_pem(self) -> bytes:
         """The private key as PKCS#8 PEM."""
-        return _private(self.key, serialization.Encoding.PEM)
+        return pem("PRIVATE KEY", self.key_pkcs8)
 
-    @property
+    @cached_property
     def spki(self) -> bytes:
         """The public key as SubjectPublicKeyInfo DER."""
         return _spki(self.key.public_key())
+
+    @cached_property
+    def authority_key_identifier(self) -> x509.AuthorityKeyIdentifier:
+        """What certificates issued by this pair say about it."""
+        return x509.AuthorityKeyIdentifier(key_identifier(self.spki), None, None)
+
+    @cached_property
+    def marking(self) -> str | None:
+        """The organization that marks everything below an insecure platform."""
+        return marking_of(self.certificate)
 
     @classmethod
     def load(cls, *, key_pkcs8: bytes, certificate_der: bytes) -> KeyPair:
@@ -159,20 +172,20 @@ def issue_leaf(
     """
     request = _parse_csr(csr)
     key = new_key(ec.SECP384R1(), random)
-    issuer = authorities.marble_root.certificate
-    subject = _leaf_subject(request.subject, uuid, marking_of(issuer))
-    builder = _builder(subject, issuer.subject, key, at, random)
-    builder = builder.add_extension(_key_usage(sign_certificates=False, agree=True), critical=True)
+    issuer = authorities.marble_root
+    subject = _leaf_subject(request.subject, uuid, issuer.marking)
+    builder = _builder(subject, issuer.certificate.subject, key, at, random)
+    builder = builder.add_extension(_LEAF_USAGE, critical=True)
     builder = builder.add_extension(_EXTENDED_USAGE, critical=False)
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-    builder = builder.add_extension(_authority_key_identifier(authorities.marble_root), critical=False)
+    builder = builder.add_extension(issuer.authority_key_identifier, critical=False)
     sans = _requested_names(request)
     if sans:
         builder = builder.add_extension(x509.SubjectAlternativeName(sans), critical=False)
     builder = builder.add_extension(
         x509.UnrecognizedExtension(MARBLE_TYPE_OID, marble_type.encode()), critical=False
     )
-    return KeyPair(key=key, certificate=builder.sign(authorities.marble_root.key, hashes.SHA384()))
+    return KeyPair(key=key, certificate=builder.sign(issuer.key, hashes.SHA384()))
 
 
 def key_identifier(spki: bytes) -> bytes:
@@ -231,7 +244,7 @@ def _authority(
         x509.SubjectKeyIdentifier(key_identifier(_spki(subject_key.public_key()))), critical=False
     )
     if issuer is not None:
-        builder = builder.add_extension(_authority_key_identifier(issuer), critical=False)
+        builder = builder.add_extension(issuer.authority_key_identifier, critical=False)
     builder = builder.add_extension(x509.SubjectAlternativeName(_own_names(names)), critical=False)
     return builder.sign(subject_key if issuer is None else issuer.key, hashes.SHA384())
 
@@ -263,6 +276,9 @@ def _key_usage(*, sign_certificates: bool, agree: bool) -> x509.KeyUsage:
         encipher_only=False,
         decipher_only=False,
     )
+
+
+_LEAF_USAGE = _key_usage(sign_certificates=False, agree=True)
 
 
 def _own_names(names: tuple[str, ...]) -> list[x509.GeneralName]:
@@ -322,14 +338,6 @@ def _requested_names(request: x509.CertificateSigningRequest) -> list[x509.Gener
         raise ActivationFailedError(
             "generating marble authentication secrets: parsing CSR: bad names"
         ) from error
-
-
-def _authority_key_identifier(issuer: KeyPair) -> x509.AuthorityKeyIdentifier:
-    return x509.AuthorityKeyIdentifier(key_identifier(issuer.spki), None, None)
-
-
-def _private(key: ec.EllipticCurvePrivateKey, encoding: serialization.Encoding) -> bytes:
-    return key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
 
 
 def _spki(key: object) -> bytes:

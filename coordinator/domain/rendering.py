@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from coordinator.errors import ActivationFailedError
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from marbleops.manifest.model import File
 
 Resolve = Callable[[Path], TemplateValue]
+_PARSED_TEMPLATES = 512
+"""Every marble of a type renders the same ones; they are the manifest's and hold no secret."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,22 +57,38 @@ def resolver(
     previous: Mapping[str, Material],
 ) -> Resolve:
     """Return the function that gives templates their values."""
-    authorities, leaf = credentials.authorities, credentials.leaf
-    blank = TemplateValue(definition=Secret(type=""))
-    reserved = {
-        "RootCA": replace(blank, cert=authorities.marble_root.certificate_der),
-        "MarbleCert": replace(blank, cert=leaf.certificate_der, public=leaf.spki, private=leaf.key_pkcs8),
-        "CoordinatorRoot": replace(blank, cert=authorities.root.certificate_der),
-        "CoordinatorIntermediate": replace(blank, cert=authorities.intermediate.certificate_der),
-    }
 
     def resolve(path: Path) -> TemplateValue:
         if path.root is Root.MARBLERUN:
-            return reserved[path.name]
+            return _reserved_value(credentials, path.name)
         material = (current if path.root is Root.SECRETS else previous)[path.name]
         return template_value(material, definitions[path.name])
 
     return resolve
+
+
+_NO_DEFINITION = Secret(type="")
+
+
+def _reserved_value(credentials: Credentials, name: str) -> TemplateValue:
+    authorities, leaf = credentials.authorities, credentials.leaf
+    match name:
+        case "RootCA":
+            cert = authorities.marble_root.certificate_der
+        case "MarbleCert":
+            return TemplateValue(
+                definition=_NO_DEFINITION,
+                cert=leaf.certificate_der,
+                public=leaf.spki,
+                private=leaf.key_pkcs8,
+            )
+        case "CoordinatorRoot":
+            cert = authorities.root.certificate_der
+        case "CoordinatorIntermediate":
+            cert = authorities.intermediate.certificate_der
+        case _:
+            raise KeyError(name)
+    return TemplateValue(definition=_NO_DEFINITION, cert=cert)
 
 
 def template_value(material: Material, definition: Secret) -> TemplateValue:
@@ -104,11 +123,14 @@ def render_env(name: str, file: File, resolve: Resolve) -> bytes:
     return _render(file, Target.ENV, place, resolve)
 
 
+_parsed = lru_cache(maxsize=_PARSED_TEMPLATES)(parse_template)
+
+
 def _render(file: File, target: Target, place: str, resolve: Resolve) -> bytes:
     if file.no_templates:
         return file.data
     try:
-        return render(parse_template(file.data, target=target), resolve)
+        return render(_parsed(file.data, target=target), resolve)
     except TemplateError as error:
         raise ActivationFailedError(f"{place}: {error}") from error
     except KeyError as error:
