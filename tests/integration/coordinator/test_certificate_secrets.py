@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import shutil
+import ssl
 import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -40,6 +41,9 @@ SOON = AT + timedelta(hours=1)
 MAKING = Making(at=AT, random=FakeEntropy("certificate secrets").bytes)
 ROOT = pki.create_root(names=("localhost",), at=AT, random=MAKING.random)
 AUTHORITIES = pki.renew(ROOT, names=("localhost",), at=AT, random=MAKING.random)
+
+_NO_CHECK_TIME = 0x200000
+"""OpenSSL's X509_V_FLAG_NO_CHECK_TIME: these certificates are of one day."""
 
 KINDS = [
     Secret(type="cert-rsa", size=2048, shared=True, valid_for=7),
@@ -158,9 +162,31 @@ def test_openssl_verifies_a_marble(tmp_path: Path) -> None:
     leaf = _leaf().certificate_pem
     intermediate, root = AUTHORITIES.intermediate.certificate_pem, ROOT.certificate_pem
     for purpose in ("sslserver", "sslclient"):
-        assert _openssl(tmp_path, leaf, AUTHORITIES.marble_root.certificate_pem, purpose=purpose)
-        assert _openssl(tmp_path, leaf, intermediate, "-partial_chain", purpose=purpose)
-        assert _openssl(tmp_path, leaf, root, chain=intermediate, purpose=purpose)
+        for strictness in ([], ["-x509_strict"]):
+            marble_root = AUTHORITIES.marble_root.certificate_pem
+            assert _openssl(tmp_path, leaf, marble_root, *strictness, purpose=purpose)
+            assert _openssl(tmp_path, leaf, intermediate, "-partial_chain", *strictness, purpose=purpose)
+            assert _openssl(tmp_path, leaf, root, *strictness, chain=intermediate, purpose=purpose)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "cert-ecdsa224"])
+def test_a_mesh_of_two(made: list[secrets.Material], name: str, tmp_path: Path) -> None:
+    """A marble with its own certificate talks to one that serves with the secret's."""
+    material = made[NAMES.index(name)]
+    served = _context(
+        tmp_path, ssl.PROTOCOL_TLS_SERVER, _pem(material.cert), pki.pem("PRIVATE KEY", material.private)
+    )
+    leaf = _leaf()
+    asking = _context(tmp_path, ssl.PROTOCOL_TLS_CLIENT, leaf.certificate_pem, leaf.key_pem)
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = asking.wrap_bio(to_client, to_server, server_hostname="localhost")
+    server = served.wrap_bio(to_server, to_client, server_side=True)
+    waiting = [client, server]
+    for _ in range(8):
+        waiting = [side for side in waiting if not _shaken(side)]
+    assert not waiting
+    assert server.getpeercert(binary_form=True) == leaf.certificate_der
+    assert client.getpeercert(binary_form=True) == material.cert
 
 
 def test_python_verifies() -> None:
@@ -277,6 +303,24 @@ def _csr() -> bytes:
     builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
     builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
     return builder.sign(key, hashes.SHA384()).public_bytes(Encoding.DER)
+
+
+def _context(place: Path, protocol: int, certificate: bytes, key: bytes) -> ssl.SSLContext:
+    (place / "pair.pem").write_bytes(certificate + key)
+    context = ssl.SSLContext(protocol)
+    context.load_cert_chain(place / "pair.pem")
+    context.load_verify_locations(cadata=AUTHORITIES.marble_root.certificate_pem.decode())
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.verify_flags |= ssl.VerifyFlags(_NO_CHECK_TIME)
+    return context
+
+
+def _shaken(side: ssl.SSLObject) -> bool:
+    try:
+        side.do_handshake()
+    except ssl.SSLWantReadError:
+        return False
+    return True
 
 
 def _pem(der: bytes) -> bytes:
