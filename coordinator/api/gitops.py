@@ -211,7 +211,7 @@ async def _recovery_secrets(caller: Caller, _request: web.BaseRequest) -> web.Re
     """Hand out the recovery secrets, to anyone: each is encrypted for the holder of its key."""
     enforcement = caller.service.gitops_state().enforcement
     assert enforcement is not None
-    return envelope.success({"recoverySecrets": base64_table(enforcement.recovery)})
+    return envelope.success(base64_table(enforcement.recovery))
 
 
 def _source(value: Any) -> Source | None:

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jsonschema import Draft202012Validator
 
 from coordinator.api.body import MAX_UPDATE_BODY
@@ -35,9 +38,17 @@ OWNERS = (
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CoordinatorProcess]:
+def recovery_keys() -> dict[str, rsa.RSAPrivateKey]:
+    return {name: rsa.generate_private_key(65537, 2048) for name in ("alice", "bob")}
+
+
+@pytest.fixture(scope="module")
+def running(
+    tmp_path_factory: pytest.TempPathFactory, recovery_keys: dict[str, rsa.RSAPrivateKey]
+) -> Iterator[CoordinatorProcess]:
     process = CoordinatorProcess(tmp_path_factory.mktemp("rest")).start()
-    first = shop.manifest()
+    keys = {name: _public(key) for name, key in recovery_keys.items()}
+    first = shop.manifest(change=lambda made: made.update(RecoveryKeys=keys))
     assert process.update(first, shop.genesis_evidence(first)).status == 200
     yield process
     process.close()
@@ -118,6 +129,17 @@ def test_bad_calls_of_gitops(running: CoordinatorProcess) -> None:
     assert (statements.status, statements.data["reason"]) == (422, "unsupported-statement")
 
 
+def test_recovery_secrets_can_be_fetched(
+    running: CoordinatorProcess, recovery_keys: dict[str, rsa.RSAPrivateKey]
+) -> None:
+    """A signed update cannot answer with them, so whoever holds a recovery key fetches hers, encrypted."""
+    secrets = running.get("gitops/recovery-secrets").data
+    assert list(secrets) == ["alice", "bob"]
+    oaep = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None)
+    shares = {recovery_keys[name].decrypt(base64.b64decode(secret), oaep) for name, secret in secrets.items()}
+    assert [len(share) for share in shares] == [32, 32]
+
+
 def test_sizes_are_bounded(running: CoordinatorProcess) -> None:
     """A body that says it is too large, one that is, and a manifest that is: 413 each."""
     large = base64.b64encode(b" " * (1024 * 1024 + 1)).decode()
@@ -137,6 +159,10 @@ def test_garbage_is_answered_and_logged_as_one_line(running: CoordinatorProcess)
     assert running.get("status").status == 200
     for line in running.log.splitlines():
         assert isinstance(json.loads(line), dict)
+
+
+def _public(key: rsa.RSAPrivateKey) -> str:
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
 def _raw(running: CoordinatorProcess, request: bytes) -> bytes:
