@@ -392,6 +392,9 @@ def _ratchet_cases() -> Iterator[Case]:
         ("reads-secret", "A marble that newly reads an existing secret gets power over it.",
          lambda document: document["Marbles"]["frontend"].update(
              Parameters={"Env": {"K": "{{ hex .Secrets.db }}"}})),
+        ("reads-by-index", "A secret is read by whatever spelling, and a byte of it is read as well.",
+         lambda document: document["Marbles"]["frontend"].update(
+             Parameters={"Env": {"K": '{{ (index (.Secrets) `db`).Private | hex | len }}'}})),
         ("threshold", "A lower threshold is decided by the higher one, and more.",
          lambda document: document["Config"].update(UpdateThreshold=1)),
         ("renamed-package", "A weaker package under a new name is compared by effect.",
