@@ -55,11 +55,12 @@ def expected_digest(text: str) -> Digest:
 def _from_yaml(text: str, file: Path, problem: ValueError) -> bytes:
     from marbleops.cli.marblerun.strict_yaml import YamlError, yaml_to_json
 
+    if text.lstrip().startswith("{"):
+        # As YAML, {"a": 1 "b"} would be a text: a forgotten comma must not change what is meant.
+        raise UsageProblem(f"not valid JSON: {problem}", where=str(file))
     try:
         return yaml_to_json(text)
     except YamlError as error:
-        if text.lstrip().startswith("{"):
-            raise UsageProblem(f"not valid JSON: {problem}", where=str(file)) from error
         raise UsageProblem(f"neither JSON nor strict YAML: {error}", where=str(file)) from error
 
 

@@ -56,14 +56,13 @@ def get(*, host: str, signature: bool, display_update: bool, keep_cert: bool, ou
     out = printer()
     document: dict[str, Any] = {"signature": found.digest.hex, "manifest": text}
     if signature:
-        text = f'{{\n"ManifestSignature": "{found.digest.hex}",\n"Manifest": {text}}}\n'
+        text = f'{{\n"ManifestSignature": "{found.digest.hex}",\n"Manifest": {text}}}'
     if output is not None:
         write_private(output, text.encode())
         out.document(document | {"file": str(output)})
-        out.line(f"Manifest written to: {output}")
         return Exit.OK
     out.document(document)
-    out.content(text)
+    out.content(f"{text}\n")
     return Exit.OK
 
 
@@ -90,9 +89,9 @@ def set_(*, file: Path, host: str, recoverydata: Path | None) -> int:
     out = printer()
     with attested_session(host) as (session, introduction):
         out.line("Successfully verified Coordinator, now uploading manifest")
-        secrets = manifest_set(session, raw)
         signature = Digest.of(raw).hex
         out.line(f"Manifest signature: {signature}")
+        secrets = manifest_set(session, raw)
         out.line("Manifest successfully set")
         saved = give_recovery_secrets(secrets, recoverydata)
         save_cache(introduction)
@@ -142,12 +141,12 @@ def log(*, host: str, output: Path | None) -> int:
     with cached_session(host) as session:
         out.line("Successfully verified Coordinator, now requesting update log")
         rows = manifest_log(session)
+    text = "\n".join(row.rstrip() for row in rows)
     if output is not None:
-        write_private(output, "".join(f"{row.rstrip()}\n" for row in rows).encode())
-        out.line(f"Update log written to: {output}")
+        write_private(output, text.encode())
     else:
         out.line("Update log:")
-        out.content("".join(f"{row.rstrip()}\n" for row in rows))
+        out.content(f"{text}\n")
     out.document({"updateLog": list(rows)})
     return Exit.OK
 
@@ -182,7 +181,7 @@ def with_updates(text: str, rows: tuple[str, ...]) -> str:
         name, version = row.get("package"), row.get("new version")
         if isinstance(packages, dict) and isinstance(packages.get(name), dict) and isinstance(version, int):
             packages[name]["SecurityVersion"] = version
-    return json.dumps(_without_nulls(shown), indent=4, ensure_ascii=False) + "\n"
+    return json.dumps(_without_nulls(shown), indent=4, ensure_ascii=False)
 
 
 def _since_full_update(rows: tuple[str, ...]) -> list[dict[str, Any]]:

@@ -82,9 +82,9 @@ def get(*, names: tuple[str, ...], auth: AuthOptions, output: Path | None) -> in
     out = printer()
     document = {name: go_document(value) for name, value in found.items()}
     if output is not None:
-        write_private(output, (json.dumps(document) + "\n").encode())
+        write_private(output, json.dumps(document, separators=(",", ":")).encode())
         out.document({"file": str(output), "secrets": sorted(found)})
-        out.line(f"Secrets written to: {output}")
+        out.line(f"Saved secrets to: {output}")
         return Exit.OK
     out.document(document)
     for name, value in found.items():
@@ -108,13 +108,17 @@ def go_document(value: SecretValue) -> dict[str, Any]:
 
 
 def secret_lines(name: str, value: SecretValue) -> list[str]:
-    """Return a secret for a person: one line per field, PEM blocks below their labels."""
+    """Return a secret for a person, in MarbleRun's layout: a line per field, then an empty one.
+
+    Byte values are base64 and PEM, where MarbleRun prints decimal numbers.
+    """
     lines = [f"{visible(name)}:", _row("Type", visible(value.type))]
-    if value.size:
-        lines.append(_row("Size", str(value.size)))
-    lines += [_row("Shared", _yes(value.shared)), _row("UserDefined", _yes(value.user_defined))]
-    if value.type in {"symmetric-key", "plain"}:
-        return [*lines, _row("Key", _base64(value.private) or "(not set)")]
+    lines.append(_row("UserDefined", "true" if value.user_defined else "false"))
+    if value.type == "plain":
+        return [*lines, _row("Data", _base64(value.private) or "(not set)"), ""]
+    lines.append(_row("Size", str(value.size)))
+    if value.type == "symmetric-key":
+        return [*lines, _row("Key", _base64(value.private) or "(not set)"), ""]
     lines.append(_row("Valid For", str(value.valid_for)))
     for label, kind, der in (
         ("Certificate", "CERTIFICATE", value.certificate),
@@ -123,7 +127,7 @@ def secret_lines(name: str, value: SecretValue) -> list[str]:
     ):
         lines.append(_row(label, "" if der else "(not set)").rstrip())
         lines += [f"\t{row}" for row in (_pem(kind, der) if der else [])]
-    return lines
+    return [*lines, ""]
 
 
 def _row(label: str, text: str) -> str:
@@ -138,7 +142,3 @@ def _pem(kind: str, der: bytes) -> list[str]:
 
 def _base64(value: bytes) -> str | None:
     return base64.b64encode(value).decode() if value else None
-
-
-def _yes(flag: bool) -> str:
-    return "true" if flag else "false"

@@ -84,9 +84,8 @@ def acknowledge(*, file: Path, host: str, auth: AuthOptions, recoverydata: Path 
     with cached_session(host, user_identity(auth)) as session:
         answer = manifest_update_acknowledge(session, raw)
     out = printer()
-    first, *rest = (answer.message or _still_missing(answer)).splitlines() or [""]
-    out.line(f"Acknowledgement successful: {visible(first)}")
-    for row in rest:
+    out.line("Acknowledgement successful:")
+    for row in (answer.message or _still_missing(answer)).splitlines():
         out.line(visible(row))
     saved = give_recovery_secrets(answer.recovery_secrets, recoverydata)
     out.document(_document(answer) | saved)
