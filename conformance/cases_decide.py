@@ -394,7 +394,7 @@ def _ratchet_cases() -> Iterator[Case]:
              Parameters={"Env": {"K": "{{ hex .Secrets.db }}"}})),
         ("reads-by-index", "A secret is read by whatever spelling, and a byte of it is read as well.",
          lambda document: document["Marbles"]["frontend"].update(
-             Parameters={"Env": {"K": '{{ (index (.Secrets) `db`).Private | hex | len }}'}})),
+             Parameters={"Env": {"K": "{{ (index (.Secrets) `db`).Private | hex | len }}"}})),
         ("threshold", "A lower threshold is decided by the higher one, and more.",
          lambda document: document["Config"].update(UpdateThreshold=1)),
         ("renamed-package", "A weaker package under a new name is compared by effect.",

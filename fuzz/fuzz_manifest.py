@@ -27,7 +27,14 @@ GITOPS = b"""{"Packages": {"p": {"UniqueID": "00"}}, "Marbles": {"m": {"Package"
 "Users": {"a": {"Roles": ["r"], "SigningKeys": ["k"]}},
 "Roles": {"r": {"ResourceType": "Manifest", "Actions": ["UpdateManifest"]}},
 "Config": {"UpdateThreshold": 1}, "GitOps": {"Lineage": "l", "Version": 1, "Path": "a/b"}}"""
-SEEDS = (FILES, LOOSE, GITOPS)
+CERTIFICATE = b"""{"Packages": {"p": {"UniqueID": "00"}}, "Marbles": {"m": {"Package": "p"}},
+"Secrets": {"c": {"Type": "cert-rsa", "Size": 2048, "Cert": {"NotAfter": "2030-01-01T00:00:00.5+02:00",
+"Subject": {"CommonName": "c", "ExtraNames": [{"Type": [2, 5, 4, 3], "Value": "x"}]}, "SubjectKeyId": "AQI=",
+"IPAddresses": ["::1"], "URIs": [{"Scheme": "s", "Host": "h", "RawPath": "/%41", "Path": "/A"}], "IsCA": true,
+"ExtKeyUsage": [1, 13], "UnknownExtKeyUsage": [[2, 999]], "MaxPathLen": 1, "DNSNames": [null],
+"PermittedIPRanges": [{"IP": "10.0.0.0", "Mask": [255, 0, 0, 0]}],
+"ExtraExtensions": [{"Id": [1, 2], "Value": "BQA="}]}}}}"""
+SEEDS = (FILES, LOOSE, GITOPS, CERTIFICATE)
 PIECES = (
     *(bytes((sign,)) for sign in b'{}[]",:\xff\x00'),
     *(b"null", b"true", b"-0", b"1e400", b"NaN", b"\\ud83d", b"{{", b"}}", b"\xef\xbb\xbf"),
