@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import ClientError
+from aiohttp import ClientError, HttpVersion11
 from aiohttp.http_exceptions import HttpProcessingError
 
 from coordinator.errors import (
@@ -75,6 +75,7 @@ class Bodies:
             raise TooLargeError(limit)
         received = bytearray()
         try:
+            await _invite(request)
             await self._fill(received, request, limit, cut=cut)
             yield bytes(received)
         finally:
@@ -98,6 +99,13 @@ class Bodies:
             raise SlowRequestError from error
         except (ClientError, HttpProcessingError, OSError) as error:
             raise MalformedRequestError("bad request: the body cannot be read") from error
+
+
+async def _invite(request: web.BaseRequest) -> None:
+    """Tell a client that waits for it to send its body (RFC 9110, 10.1.1): curl would wait for a second."""
+    if request.headers.get("Expect", "").lower() == "100-continue" and request.version >= HttpVersion11:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # what was written is no part of the answer
 
 
 def _beyond(received: bytearray, more: int = 0) -> int:

@@ -153,6 +153,14 @@ def test_sizes_are_bounded(running: CoordinatorProcess) -> None:
     assert reply.startswith(b"HTTP/1.1 413 ")
 
 
+def test_who_waits_for_leave_to_send_gets_it(running: CoordinatorProcess) -> None:
+    """Expect: 100-continue is answered before the body comes; curl waits a second for it."""
+    request = (
+        b"POST /api/v2/gitops/update HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+    )
+    assert _raw(running, request) == b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
 def test_garbage_is_answered_and_logged_as_one_line(running: CoordinatorProcess) -> None:
     """Bytes that are no HTTP get an answer, and every line of the log stays one JSON object."""
     assert _raw(running, b"\x00\x01\x02 garbage\r\n\r\n").startswith(b"HTTP/1.")

@@ -72,7 +72,7 @@ def test_bodies_share_memory(monkeypatch: pytest.MonkeyPatch) -> None:
         stream = asyncio.StreamReader()
         stream.feed_data(b"x" * size)
         stream.feed_eof()
-        request: Any = SimpleNamespace(content_length=None, content=stream)
+        request: Any = SimpleNamespace(content_length=None, content=stream, headers={})
         async with bodies.read(request, limit=1200) as body:
             return len(body) if size < 1000 else await read(100) + (await _refused(read(300)))
 
@@ -92,7 +92,7 @@ def test_a_body_can_be_cut() -> None:
         stream = asyncio.StreamReader()
         stream.feed_data(b"x" * size)
         stream.feed_eof()
-        request: Any = SimpleNamespace(content_length=size, content=stream)
+        request: Any = SimpleNamespace(content_length=size, content=stream, headers={})
         async with Bodies().read(request, limit=1000, cut=True) as body:
             return len(body)
 
