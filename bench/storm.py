@@ -1,0 +1,43 @@
+"""10,000 marbles after a total outage, with many more connections than places: served, and at what memory.
+
+All come from one address, as behind an ingress, so that the share of one source is what bounds them.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+
+from bench.load import activate_many, prepare
+from bench.report import Row
+from bench.server import running_server
+
+MARBLES = 10_000
+CONNECTIONS = 2_000
+GOAL_SECONDS = 50.0
+"""At the floor of 200/s."""
+
+
+def run() -> list[Row]:
+    """Let all come at once; whoever is told to come back does."""
+    with running_server() as server:
+        marble = prepare("worker", str(uuid.uuid4()), server.issuer())
+        activate_many(marble, server.mesh, concurrency=4, count=200)
+        before, begin = server.megabytes(), time.perf_counter()
+        tally = activate_many(
+            marble, server.mesh, concurrency=CONNECTIONS, count=MARBLES, retries=10 * MARBLES
+        )
+        took = time.perf_counter() - begin
+        after, most = server.megabytes(), server.megabytes("VmHWM")
+    served = len(tally.seconds)
+    turned_away = sum(tally.refused.values()) + sum(tally.failed.values())
+    return [
+        Row(
+            f"a storm of {MARBLES}, {CONNECTIONS} connections at a time",
+            f"{took:.0f} s",
+            f"{served} served, {turned_away} connections turned away and tried again; "
+            f"{took / GOAL_SECONDS:.2f} of the time at the floor",
+        ),
+        Row("  slowest connection that was served", f"{max(tally.seconds):.1f} s", ""),
+        Row("  memory before, after", f"{before:.0f}, {after:.0f} MB", f"at most {most:.0f} MB"),
+    ]
