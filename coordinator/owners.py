@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from marbleops.manifest.model import Manifest, Secret
 
 
+MAX_UPLOADED_BYTES = 16 * 1024 * 1024
+"""All uploaded secrets of a deployment together: they are kept in memory."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateAnswer:
     """What became of an update: who is missing, or the new recovery secrets where the data key changed."""
@@ -199,6 +203,12 @@ def _read_uploads(state: State, given: Mapping[str, UserSecret]) -> Mapping[str,
 
 def _uploading(values: Mapping[str, Material]) -> LedgerChange:
     def change(ledger: Ledger) -> Ledger:
-        return replace(ledger, uploads=MappingProxyType({**ledger.uploads, **values}))
+        uploads = {**ledger.uploads, **values}
+        size = sum(len(one.private) + len(one.public) + len(one.cert) for one in uploads.values())
+        if size > MAX_UPLOADED_BYTES:
+            raise SecretRefusedError(
+                f"the uploaded secrets would have {size} bytes together, at most {MAX_UPLOADED_BYTES} fit"
+            )
+        return replace(ledger, uploads=MappingProxyType(uploads))
 
     return change

@@ -215,6 +215,19 @@ def test_secrets_are_written_by_who_may() -> None:
     assert service.owners.read_secrets(["password"], sam)["password"][1].public == b""
 
 
+def test_uploads_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What would not fit beside the others is refused whole; nothing changes."""
+    _, service = _running()
+    sam = _user(service, "sam")
+    service.owners.write_secrets({"password": PASSWORD}, sam)
+    monkeypatch.setattr("coordinator.owners.MAX_UPLOADED_BYTES", 30)
+    head = service.snapshot().head
+    with pytest.raises(SecretRefusedError, match="would have 40 bytes together, at most 30 fit"):
+        service.owners.write_secrets({"password": UserSecret(cert=None, private=None, key=b"x" * 20)}, sam)
+    assert service.snapshot().head == head
+    assert service.owners.read_secrets(["password"], sam)["password"][1].public == b"open sesame"
+
+
 def test_signed_deployments_take_no_owner_updates() -> None:
     """Where signed commits decide, MarbleRun's update calls are refused (approvals.md section 3)."""
     world = SmallWorld()
