@@ -23,6 +23,7 @@ import structlog
 from coordinator.adapters.dcap import DcapVerifier
 from coordinator.adapters.journal import configure_logging
 from coordinator.adapters.metrics import CONTENT_TYPE, Metrics
+from coordinator.adapters.system import forbid_core_files
 from coordinator.api.gate import ActivationGate
 from coordinator.api.listener import ListenLimits
 from coordinator.api.monitoring import Sources, serve_monitoring
@@ -82,6 +83,7 @@ class _Server(Protocol):
 
 def main(environ: Mapping[str, str]) -> int:
     """Run a Coordinator until a signal ends it; return the exit code."""
+    forbid_core_files()
     try:
         settings = read_settings(environ, cwd=Path.cwd())
     except SettingsError as error:

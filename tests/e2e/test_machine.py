@@ -33,9 +33,9 @@ from tests.fakes.plain_mesh import UPDATERS, PlainMesh
 if TYPE_CHECKING:
     from tests.fakes.coordinator_process import Answer
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
-
 EXAMPLES = os.environ.get("MARBLEOPS_MACHINE_EXAMPLES")
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(20_000 if EXAMPLES else 300)]
+
 UUIDS = ("02030400-0000-4000-8000-0000000000ab", "02030400-0000-4000-8000-0000000000cd")
 
 people = st.sampled_from([*plain_mesh.PEOPLE, "stranger"])
