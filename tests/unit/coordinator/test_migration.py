@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 
 import pytest
 
 from coordinator.adapters.memory import MemoryStore
 from coordinator.adapters.sealer import AesGcmSealer, SealingKeys
 from coordinator.barrier import Barrier
-from coordinator.errors import ForeignSealError, SealError, StoreError
+from coordinator.domain.phase import Phase
+from coordinator.errors import ForeignSealError, RecoveryRefusedError, SealError, StoreError, WrongPhaseError
+from coordinator.guard import Guard
 from coordinator.migration import migrated
 from coordinator.ports import SealPolicy
-from coordinator.vault import POINTER, open_vault
+from coordinator.vault import POINTER, locked_vault, open_vault
 from tests.fakes import shop
 from tests.fakes.crashing_store import CrashingStore, Moment
 from tests.fakes.small_world import SmallWorld
@@ -36,10 +39,8 @@ class OldCipher:
         return True
 
 
-def _old_state(
-    policy: SealPolicy = SealPolicy.PRODUCT, *, signed: bool = True
-) -> tuple[SmallWorld, dict[str, bytes]]:
-    """Return a world whose store version 0.1 could have written, and what is in it."""
+@cache
+def _written(policy: SealPolicy, *, signed: bool) -> tuple[SmallWorld, dict[str, bytes], dict[str, bytes]]:
     world = SmallWorld()
     if signed:
         world.enforce_genesis()
@@ -51,8 +52,17 @@ def _old_state(
     old = Barrier(store, OldCipher(AesGcmSealer(world.keys, world.entropy), policy))
     old.put({name: content for name, content in contents.items() if name != POINTER})
     assert old.compare_and_swap(POINTER, None, contents[POINTER])
-    world.store = store
-    return world, contents
+    return world, contents, store._values
+
+
+def _old_state(
+    policy: SealPolicy = SealPolicy.PRODUCT, *, signed: bool = True
+) -> tuple[SmallWorld, dict[str, bytes]]:
+    """Return a world whose store version 0.1 could have written, and what is in it."""
+    world, contents, values = _written(policy, signed=signed)
+    store = MemoryStore()
+    store._values.update(values)
+    return replace(world, store=store), contents
 
 
 def _contents(world: SmallWorld) -> dict[str, bytes | None]:
@@ -71,6 +81,7 @@ def test_everything_is_sealed_anew(policy: SealPolicy, *, signed: bool) -> None:
     assert vault.facts is not None
     assert (vault.facts.policy, vault.facts.signed) == (policy, signed)
     assert _contents(world) == contents
+    assert world.open().snapshot().enforcement is not None
     platform = AesGcmSealer(world.keys, world.entropy)
     names = [name for name in world.store.list("") if not name.startswith("wrap/")]
     assert not any(platform.policy_of(world.store.get(name) or b"") for name in names)
@@ -91,7 +102,6 @@ def test_a_crash_at_every_write(moment: Moment, crash_at: int) -> None:
     vault = world.vault()
     assert (migrated(vault) if vault.is_legacy else vault).sealed.get(POINTER) == contents[POINTER]
     assert _contents(world) == contents
-    assert world.open().snapshot().enforcement is not None
 
 
 def test_another_machine_or_an_altered_value() -> None:
@@ -100,6 +110,11 @@ def test_another_machine_or_an_altered_value() -> None:
     world.keys = SealingKeys(unique=b"U" * 32, product=b"P" * 32)
     with pytest.raises(ForeignSealError):
         open_vault(world.vault_ports())
+    waiting = Guard(replace(world.fresh(), phase=Phase.RECOVERY), None, locked_vault(world.vault_ports()))
+    with pytest.raises(RecoveryRefusedError, match=r"version 0\.1"):
+        world.open(waiting).recovery.recover(bytes(32), b"")
+    with pytest.raises(WrongPhaseError, match="ALLOW_RESET"):
+        world.open(waiting).set_manifest(shop.plain_manifest())
     world, _ = _old_state()
     assert isinstance(world.store, MemoryStore)
     name = world.store.list("effects/")[0]
