@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 from pathlib import Path
@@ -14,6 +15,7 @@ from marbleops.attestation.platform.simulation import SimulationPlatform
 from marbleops.marble.activate import ActivationRefused, Parameters, activate
 from marbleops.marble.settings import MarbleSettings
 from tests.fakes import shop
+from tests.fakes.recovery_holders import decrypt, sign
 
 if TYPE_CHECKING:
     from tests.fakes.coordinator_process import CoordinatorProcess
@@ -37,12 +39,12 @@ def _restore(coordinator: CoordinatorProcess, name: str) -> dict[str, object]:
     return expected
 
 
-def _activate(coordinator: CoordinatorProcess) -> Parameters:
+def _activate(coordinator: CoordinatorProcess, version: int) -> Parameters:
     identity = EnclaveIdentity(
         unique_id=bytes(32),
         signer_id=shop.SIGNER,
         product_id=shop.PRODUCT,
-        security_version=2,
+        security_version=version,
         debug=False,
     )
     (coordinator.directory / "uuid").write_text(UUID)
@@ -66,6 +68,7 @@ def _answers(coordinator: CoordinatorProcess, expected: dict[str, object]) -> No
         ("manifest", "manifest"),
         ("log", "update"),
         ("policy", "gitops/policy"),
+        ("pending", "update-manifest"),
     ):
         kept = expected.get(name)
         if isinstance(kept, dict):
@@ -84,11 +87,12 @@ def test_a_state_of_an_earlier_version(coordinator: CoordinatorProcess, name: st
     coordinator.kill()
     coordinator.start()
     _answers(coordinator, expected)
+    version = int(str(expected.get("securityVersion", 2)))
     if expected.get("exhausted", "policy" in expected):
         with pytest.raises(ActivationRefused, match=r"reached max activations count \(2\)"):
-            _activate(coordinator)
+            _activate(coordinator, version)
         return
-    parameters = _activate(coordinator)
+    parameters = _activate(coordinator, version)
     env = {name: value.decode() for name, value in parameters.env.items()}
     files = {name: content.decode() for name, content in parameters.files.items()}
     wanted_env, wanted_files = expected["env"], expected["files"]
@@ -96,3 +100,26 @@ def test_a_state_of_an_earlier_version(coordinator: CoordinatorProcess, name: st
     assert {name: env[name] for name in wanted_env} == wanted_env
     assert files == wanted_files
     assert list(parameters.argv) == expected["argv"]
+
+
+@pytest.mark.parametrize("name", [name for name in STATES if name.startswith("state-v2-")])
+def test_recovery_of_a_state_of_an_earlier_version(coordinator: CoordinatorProcess, name: str) -> None:
+    """The secrets that were handed out then open the state on another machine, and it answers the same."""
+    expected = _restore(coordinator, name)
+    shutil.rmtree(coordinator.simulation)
+    coordinator.start()
+    assert coordinator.get("status").data["code"] == 1
+    encrypted, holders = expected["recovery"], expected["recoverWith"]
+    assert isinstance(encrypted, dict)
+    assert isinstance(holders, list)
+    for holder in holders:
+        secret = decrypt(holder, base64.b64decode(encrypted[holder]))
+        call = {
+            "recoverySecret": base64.b64encode(secret).decode(),
+            "recoverySecretSignature": base64.b64encode(sign(holder, secret)).decode(),
+        }
+        answer = coordinator.ask("POST", "/api/v2/recover", json.dumps(call).encode())
+        assert answer.status == 200, answer.body
+    coordinator.kill()
+    coordinator.start()
+    _answers(coordinator, expected)
