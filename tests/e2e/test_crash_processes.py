@@ -245,6 +245,7 @@ def test_before_or_after(name: str, stages: dict[str, Stage], preload: Path, tmp
         kinds = life.plan.kinds
         after = life.summary()
     assert before != after
+    check_order(kinds)
     for crash_at, torn in points(kinds):
         folder = tmp_path / f"{crash_at}-{torn}"
         with running(Life(stages[stage], folder, preload)) as life:
@@ -266,6 +267,7 @@ def test_a_budget_is_never_exceeded(stages: dict[str, Stage], preload: Path, tmp
     with running(Life(stages["running"], tmp_path / "undisturbed", preload)) as life:
         assert life.run(Life.activate, crash_at=UNARMED, torn=False)
         kinds = life.plan.kinds
+    check_order(kinds)
     for crash_at, torn in points(kinds):
         with running(Life(stages["running"], tmp_path / f"{crash_at}-{torn}", preload)) as life:
             admitted = [life.run(Life.activate, crash_at=crash_at, torn=torn)]
@@ -273,6 +275,11 @@ def test_a_budget_is_never_exceeded(stages: dict[str, Stage], preload: Path, tmp
             with contextlib.suppress(ActivationRefused):
                 admitted.append(life.activate())
             assert sum(admitted) <= 1, f"{kinds[:crash_at]}, torn: {torn}"
+
+
+def check_order(kinds: str) -> None:
+    """INV-ORDER: what is decided is flushed, then logged, then answered."""
+    assert kinds.rindex("F") < kinds.rindex("w") < kinds.rindex("S"), kinds
 
 
 @contextlib.contextmanager
