@@ -8,6 +8,7 @@ gives the next one, a refused secret changes nothing.
 from __future__ import annotations
 
 import hashlib
+import hmac
 import itertools
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -155,7 +156,7 @@ class RecoveryProgress:
         wanted = SHARE_SIZE if self.data.sharing is Sharing.SHAMIR else KEY_SIZE
         if len(secret) != wanted:
             raise RecoveryRefusedError(_WRONG_LENGTH)
-        if _hash(secret) not in self.data.hashes or secret in self.secrets:
+        if _hash(secret) not in self.data.hashes or _holds(self.secrets, secret):
             raise RecoveryRefusedError(_REFUSED)
         collected = RecoveryProgress(data=self.data, secrets=(*self.secrets, secret))
         remaining = len(self.data.hashes) - len(collected.secrets)
@@ -180,7 +181,7 @@ class RecoveryProgress:
                 f"{MAX_GUESSED_SECRETS} secrets do not give the key of this state; restart the Coordinator "
                 "and upload only those of the newest recovery keys"
             )
-        if secret in self.secrets:
+        if _holds(self.secrets, secret):
             return self, 1, None
         for others in _subsets(self.secrets):
             key = xor((*others, secret))
@@ -203,6 +204,10 @@ def xor(parts: Sequence[bytes]) -> bytes:
 def _subsets(secrets: tuple[bytes, ...]) -> Iterator[tuple[bytes, ...]]:
     sizes = range(len(secrets) + 1)
     return itertools.chain.from_iterable(itertools.combinations(secrets, size) for size in sizes)
+
+
+def _holds(secrets: tuple[bytes, ...], secret: bytes) -> bool:
+    return any(hmac.compare_digest(one, secret) for one in secrets)
 
 
 def _hash(secret: bytes) -> str:

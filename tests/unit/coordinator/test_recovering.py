@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from coordinator.errors import (
     ForeignSealError,
     ManifestRefusedError,
     RecoveryRefusedError,
+    StoreError,
     UndecryptableSecretError,
     WrongPhaseError,
 )
@@ -25,6 +27,7 @@ from coordinator.vault import POINTER, locked_vault, open_vault
 from marbleops.approval.record import decode_record, encode_record
 from marbleops.manifest.digest import Digest
 from tests.fakes import shop
+from tests.fakes.crashing_store import CrashingStore, Moment
 from tests.fakes.recovery_holders import NAMES, decrypt, private_key, public_pems, sign
 from tests.fakes.small_world import SmallWorld
 
@@ -315,3 +318,46 @@ def test_an_older_pointer_put_back(keys: int) -> None:
     world.store._values[POINTER] = pointer
     with pytest.raises(CorruptStateError, match="an older one: its history ends at position 0"):
         world.open()
+
+
+def _other_keys(made: dict[str, Any]) -> None:
+    made["RecoveryKeys"] = public_pems(3)
+
+
+def _unique(made: dict[str, Any]) -> None:
+    made["Config"]["SealMode"] = "UniqueKey"
+
+
+@pytest.mark.parametrize("change", [_other_keys, _unique])
+@pytest.mark.parametrize(
+    ("crash_at", "moment"),
+    [(1, Moment.WITHIN), (2, Moment.WITHIN), (3, Moment.BEFORE), (3, Moment.AFTER), (None, Moment.BEFORE)],
+)
+def test_a_crash_at_a_change_of_the_data_key(
+    change: Callable[[dict[str, Any]], None], crash_at: int | None, moment: Moment
+) -> None:
+    """Before or after, never between: the secrets in the state in force always recover it."""
+    world = SmallWorld()
+    service, first = world.enforce_genesis(
+        shop.manifest(change=lambda made: made.update(RecoveryKeys=public_pems(2)))
+    )
+    second = shop.manifest(2, previous=first, deployment=service.status().deployment, change=change)
+    inner = world.store
+    world.store = CrashingStore(inner, crash_at=crash_at, moment=moment)
+    with contextlib.suppress(StoreError):
+        world.open().update(second, shop.approvals(second, *shop.PEOPLE), dry_run=False, source=None)
+    world.store = inner
+    now = world.open()
+    assert now.status().version == (2 if crash_at is None or moment is Moment.AFTER else 1)
+    wrapped = now.snapshot().enforcement
+    assert wrapped is not None
+    newer_build = replace(world.keys, unique=b"U" * 32)
+    if now.status().version == 2 and change is _unique:
+        world.keys = newer_build
+        with pytest.raises(ForeignSealError):
+            world.vault()
+    world.keys = OTHER_MACHINE
+    service = waiting(world)
+    for name, secret in _decrypted(wrapped.recovery).items():
+        service.recovery.recover(secret, sign(name, secret))
+    assert _content(service.snapshot()) == _content(now.snapshot())
