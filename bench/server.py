@@ -63,6 +63,8 @@ class Server:
     folder: Path
     mesh: tuple[str, int]
     client: tuple[str, int]
+    monitoring: int | None
+    """The port of metrics, where it was asked for."""
 
     def cpu_seconds(self) -> float:
         """Return the CPU time that the process has used."""
@@ -90,14 +92,15 @@ class Server:
 
 
 @contextmanager
-def running_server(**environ: str) -> Iterator[Server]:
+def running_server(*, manifest: bool = True, **environ: str) -> Iterator[Server]:
     """Start a Coordinator in a folder of its own and give it the manifest; end it afterwards."""
     with tempfile.TemporaryDirectory(prefix="mo-bench-") as name:
         folder = Path(name)
         SimulationPlatform.create(folder / "platform", at=datetime.now(UTC))
         server = _start(folder, environ)
         try:
-            _set_manifest(server)
+            if manifest:
+                _set_manifest(server)
             yield server
         finally:
             server.process.send_signal(signal.SIGTERM)
@@ -137,6 +140,7 @@ def _start(folder: Path, environ: dict[str, str]) -> Server:
         folder=folder,
         mesh=("127.0.0.1", found["meshPort"]),
         client=("127.0.0.1", found["clientPort"]),
+        monitoring=found.get("monitoringPort"),
     )
 
 

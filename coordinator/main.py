@@ -218,7 +218,6 @@ async def _run(settings: Settings, service: Service, guard: Guard, metrics: Metr
             for name, server in servers.items():
                 group.create_task(_until(stop, server), name=name)
             group.create_task(end_in_doubt(stop, guard), name="doubt")
-        _log.info("stopping", reason="signal" if not guard.in_doubt else "doubt")
 
 
 def _limits(settings: Settings) -> TlsLimits:
@@ -260,6 +259,7 @@ async def end_in_doubt(stop: asyncio.Event, guard: Guard) -> None:
     while not stop.is_set() and not guard.in_doubt:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), DOUBT_SECONDS)
+    _log.info("stopping", reason="doubt" if guard.in_doubt else "signal")
     stop.set()
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from coordinator.api.envelope import go_json
 from coordinator.api.listener import listening_socket
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def events_json(events: Iterable[ActivationEvent]) -> bytes:
         }
         for event in events
     ]
-    return json.dumps(document or None, separators=(",", ":")).encode() + b"\n"
+    return go_json(document or None)
 
 
 def go_time(at: datetime) -> str:

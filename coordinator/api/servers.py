@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import web
@@ -13,7 +14,6 @@ from coordinator.api.routes import Caller, Router
 from coordinator.api.tls import TlsLimits, TlsServer, make_context, serve
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
     from OpenSSL import SSL
@@ -51,7 +51,7 @@ async def serve_rest(
             router, access_log=None, keepalive_timeout=_KEEPALIVE_SECONDS, auto_decompress=False
         ),
         limits=limits,
-        finish=_finish_http,
+        finish=_FinishHttp(limits.finish_seconds),
     )
 
 
@@ -82,10 +82,19 @@ async def serve_mesh(
     )
 
 
-def _finish_http(protocol: asyncio.Protocol) -> None:
-    """Let a connection end after its running request."""
-    assert isinstance(protocol, web.RequestHandler)
-    protocol.close()
+class _FinishHttp:
+    """Lets a connection end after its running request; an idle one at once."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._ending: set[asyncio.Task[None]] = set()
+
+    def __call__(self, protocol: asyncio.Protocol) -> None:
+        assert isinstance(protocol, web.RequestHandler)
+        protocol.close()
+        task = asyncio.get_running_loop().create_task(protocol.shutdown(self._seconds))
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
 
 
 class _Identity:

@@ -170,6 +170,8 @@ async def serve(
 
 
 class _Phase(Enum):
+    NEW = auto()
+    """Accepted, and not yet connected to the loop."""
     HANDSHAKE = auto()
     OPEN = auto()
     CLOSING = auto()
@@ -194,7 +196,7 @@ class _Connection(asyncio.Protocol):
         self._limits = limits
         self._release = release
         self._loop = asyncio.get_running_loop()
-        self._phase = _Phase.HANDSHAKE
+        self._phase = _Phase.NEW
         self._inner: asyncio.Protocol | None = None
         self._reading = True
         self._end_delivered = False
@@ -204,6 +206,10 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.tcp = transport
+        if self._phase is _Phase.CLOSING:  # the server has ended meanwhile
+            transport.abort()
+            return
+        self._phase = _Phase.HANDSHAKE
         transport.set_write_buffer_limits(high=self._limits.write_high)
         self._set_deadline(self._limits.handshake_seconds)
         try:
@@ -280,7 +286,9 @@ class _Connection(asyncio.Protocol):
 
     def finish(self, finish: Callable[[asyncio.Protocol], None] | None) -> None:
         """End after what the inner protocol does now."""
-        if finish is None or self._inner is None or self._phase is not _Phase.OPEN:
+        if self._phase is _Phase.NEW:
+            self._phase = _Phase.CLOSING
+        elif finish is None or self._inner is None or self._phase is not _Phase.OPEN:
             self.close()
         else:
             finish(self._inner)

@@ -32,6 +32,8 @@ PATH = "/rpc.Marble/Activate"
 async def echo(request: bytes, certificates: tuple[bytes, ...]) -> bytes:
     if request == b"refuse":
         raise GrpcError(Code.PERMISSION_DENIED, "marble verification failed: 100% “no”\n")
+    if request == b"busy":
+        raise GrpcError(Code.UNAVAILABLE, "busy", retry_after=1.5)
     if request == b"crash":
         raise RuntimeError("a secret")
     if request.startswith(b"size "):
@@ -111,6 +113,15 @@ def test_refusals_reach_grpcio_with_code_and_words(
         assert failed.code() == code
         assert words in failed.details()
         assert call(opened, b"after").endswith(b"after")
+
+
+def test_a_refusal_may_say_when_to_come_back(marble_port: Any, client_credential: Any) -> None:
+    """Clients with a retry policy read it from the trailers."""
+    with channel(marble_port, client_credential) as opened, pytest.raises(grpc.RpcError) as raised:
+        call(opened, b"busy")
+    error: Any = raised.value
+    assert error.code() is grpc.StatusCode.UNAVAILABLE
+    assert ("grpc-retry-pushback-ms", "1500") in error.trailing_metadata()
 
 
 def test_compressed_messages_are_refused(marble_port: Any, client_credential: Any) -> None:

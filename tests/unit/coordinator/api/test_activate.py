@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from coordinator.api.activate import activate_handler
+from coordinator.api.gate import ActivationGate
 from coordinator.api.grpc import Code, GrpcError
 from coordinator.api.routes import Caller
 from coordinator.errors import MarblePhaseError
@@ -85,6 +86,25 @@ def test_the_unexpected_is_an_incident(capsys: pytest.CaptureFixture[str]) -> No
         _call(Broken(), _request())
     assert raised.value.code == Code.INTERNAL
     assert "secret words" not in raised.value.message
+
+
+def test_a_full_queue_says_when_to_come_back() -> None:
+    """Beyond the queue: UNAVAILABLE, with a time for clients that retry; who waits gets his turn."""
+
+    async def scenario(executor: ThreadPoolExecutor) -> None:
+        gate = ActivationGate(at_once=1, waiting=1)
+        handle = activate_handler(Caller(SmallWorld().open(), executor), gate)
+        async with gate.enter():
+            waits = asyncio.ensure_future(handle(_request(), (CERTIFICATE,)))
+            await asyncio.sleep(0)
+            with pytest.raises(GrpcError, match="try again") as raised:
+                await handle(_request(), (CERTIFICATE,))
+            assert (raised.value.code, raised.value.retry_after) == (Code.UNAVAILABLE, 2.0)
+        with pytest.raises(GrpcError, match="current state"):
+            await waits
+
+    with ThreadPoolExecutor(1) as executor:
+        asyncio.run(scenario(executor))
 
 
 def test_a_reset_call_leaves_the_queue() -> None:
