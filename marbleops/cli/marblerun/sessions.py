@@ -35,6 +35,13 @@ ERA_HELP = (
     "--anchor FILE --insecure-simulation"
 )
 RECOVERY = 1
+_UNTRUSTED = {
+    "host-name": "call it by a name in its certificate, or add yours to its EDG_COORDINATOR_DNS_NAMES",
+    "no-quote": "MarbleRun's simulation has no quotes; --insecure takes its word for everything",
+    "no-collateral": "give Intel's collateral for its platform with --collateral FILE",
+    "manifest-mismatch": "marbleops manifest get HOST (shows the one that is enforced)",
+}
+"""What to do about a Coordinator that is not trusted, where it is not simply to stay away from it."""
 
 
 @contextmanager
@@ -110,6 +117,7 @@ def save_cache(introduction: Introduction) -> None:
 
 @contextmanager
 def _session(host: str, identity: ClientIdentity | None) -> Iterator[Session]:
+    from marbleops.wire.attest import UntrustedCoordinator
     from marbleops.wire.envelope import CoordinatorError
     from marbleops.wire.marblerun.session import Session
 
@@ -122,6 +130,12 @@ def _session(host: str, identity: ClientIdentity | None) -> Iterator[Session]:
             yield session
         except CoordinatorError as error:
             raise _refused(error, host) from error
+        except UntrustedCoordinator as error:
+            step = _UNTRUSTED.get(error.code)
+            if step is None:
+                raise  # with all its checks
+            step = step.replace("HOST", host)
+            raise CommandError(error.reason, exit_code=Exit.UNTRUSTED, where=host, next_step=step) from error
 
 
 def _refused(error: Exception, host: str) -> CommandError:
