@@ -23,6 +23,8 @@ from coordinator.errors import CorruptStateError, ManifestRefusedError, Recovery
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
     from marbleops.manifest.model import Manifest
 
 KEY_SIZE = 32
@@ -93,10 +95,7 @@ def generate(keys: Mapping[str, str], threshold: int, *, random: Callable[[int],
     Raises:
         ManifestRefusedError: a key is no RSA public key, or too short.
     """
-    try:
-        public_keys = read_public_keys(keys)
-    except ManifestRefusedError as error:
-        raise ManifestRefusedError(f"generating recovery encryption key: {error}") from error
+    public_keys = check_recovery_keys(keys)
     count = len(public_keys)
     if count > 1 and 0 < threshold < count:
         key = random(KEY_SIZE)
@@ -112,6 +111,18 @@ def generate(keys: Mapping[str, str], threshold: int, *, random: Callable[[int],
         for (name, public_key), part in zip(public_keys.items(), parts, strict=False)
     }
     return KeyChange(key=key, data=data, secrets=MappingProxyType(encrypted))
+
+
+def check_recovery_keys(keys: Mapping[str, str]) -> dict[str, rsa.RSAPublicKey]:
+    """Read the recovery keys of a manifest as ``generate`` will, by name.
+
+    Raises:
+        ManifestRefusedError: as ``generate``.
+    """
+    try:
+        return read_public_keys(keys)
+    except ManifestRefusedError as error:
+        raise ManifestRefusedError(f"generating recovery encryption key: {error}") from error
 
 
 def changed(old: Manifest, new: Manifest) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from coordinator.domain.recovery import check_recovery_keys
 from coordinator.domain.rendering import template_value
 from coordinator.domain.secrets import check_definitions
 from coordinator.domain.ttls import check_connections
@@ -31,8 +32,9 @@ def check_supported(manifest: Manifest) -> None:
 
     Raises:
         NotSupportedYetError: a feature of a later version.
-        ManifestRefusedError: secrets, connections or templates that no marble could be given, names and sizes
-        beyond what is kept, or a signed deployment that asks to keep nothing.
+        ManifestRefusedError: secrets, connections or templates that no marble could be given, recovery keys
+        that nobody could use, names and sizes beyond what is kept, or a signed deployment that asks to keep
+        nothing.
     """
     for feature in manifest.config.feature_gates:
         if feature.lower() in _UNSUPPORTED_FEATURES:
@@ -45,6 +47,7 @@ def check_supported(manifest: Manifest) -> None:
     if any(len(name) > MAX_PACKAGE_NAME_CHARS for name in manifest.packages):
         raise ManifestRefusedError(f"Packages: a name has more than {MAX_PACKAGE_NAME_CHARS} characters")
     check_definitions(manifest.secrets)
+    check_recovery_keys(manifest.recovery_keys)
     check_connections(manifest)
     try:
         dry_run(manifest)

@@ -261,6 +261,14 @@ def test_a_signed_deployment_is_judged_again() -> None:
     assert service.snapshot().phase is Phase.RECOVERY
 
 
+def test_a_recovery_key_that_cannot_be_used_is_told_before_people_sign() -> None:
+    """A dry run refuses it, in MarbleRun's words."""
+    raw = shop.manifest(change=lambda made: made.update(RecoveryKeys={"ann": "no PEM", "ben": "no PEM"}))
+    decision = SmallWorld().open().update(raw, shop.genesis_evidence(raw), dry_run=True, source=None)
+    assert decision.outcome == "refused"
+    assert "generating recovery encryption key: given PEM data is not a public key" in decision.summary
+
+
 def _forged(records: list[bytes], **changes: Any) -> list[bytes]:
     return [*records[:-1], encode_record(replace(decode_record(records[-1]), **changes))]
 
