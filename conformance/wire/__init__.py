@@ -1,0 +1,1 @@
+"""What a Coordinator answers on its two ports, as data: requests in, answers and state out."""
