@@ -148,20 +148,27 @@ def _start_service(
     )
     service = Service(Core(guard, ports, options))
     if settings.startup_manifest is not None:
-        set_startup_manifest(service, _read_startup_manifest(settings.startup_manifest))
+        _set_startup_manifest(service, settings.startup_manifest)
     return service
 
 
-def set_startup_manifest(service: Service, raw: bytes) -> None:
+def _set_startup_manifest(service: Service, path: Path) -> None:
     """Set EDG_STARTUP_MANIFEST where nothing was ever set; saved state always wins (quirk A28).
 
     A restart finds its state and goes on, whatever the file says by now; and a state that waits for recovery
     is never replaced by a file of the host's.
 
     Raises:
-        CoordinatorError: the manifest was refused.
+        ManifestRefusedError: it is needed, and it cannot be read or was refused.
     """
     state = service.snapshot()
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_MANIFEST_BYTES + 1)
+    except OSError as error:
+        if state.phase is Phase.ACCEPTING_MANIFEST:
+            raise ManifestRefusedError("EDG_STARTUP_MANIFEST names a file that cannot be read") from error
+        raw = b""
     if state.phase is Phase.ACCEPTING_MANIFEST:
         service.set_manifest(raw)
         return
@@ -169,19 +176,11 @@ def set_startup_manifest(service: Service, raw: bytes) -> None:
     if enforced != Digest.of(raw):
         _log.warning(
             "startup_manifest_ignored",
-            reason="there is saved state already, and it is not replaced by a file",
-            file=str(Digest.of(raw)),
+            reason="there is saved state already, and a file does not replace it",
+            file=str(Digest.of(raw)) if raw else "unreadable",
             enforced=str(enforced) if enforced else None,
             phase=state.phase.name,
         )
-
-
-def _read_startup_manifest(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(MAX_MANIFEST_BYTES + 1)
-    except OSError as error:
-        raise ManifestRefusedError("EDG_STARTUP_MANIFEST names a file that cannot be read") from error
 
 
 async def _run(settings: Settings, service: Service, guard: Guard, metrics: Metrics) -> None:

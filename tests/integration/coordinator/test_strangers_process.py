@@ -93,7 +93,7 @@ def test_a_link_in_place_of_the_ready_file(coordinator: CoordinatorProcess, tmp_
 
 
 def test_start_up_manifests_are_no_side_door(coordinator: CoordinatorProcess, tmp_path: Path) -> None:
-    """One with GitOps, however it is spelled, stops the start; a plain one is set once and says so later."""
+    """One with GitOps, however it is spelled, stops the start; a plain one is set once, then state wins."""
     file = tmp_path / "manifest.json"
     coordinator.environ["EDG_STARTUP_MANIFEST"] = str(file)
     for raw in (shop.manifest(), shop.manifest().replace(b'"GitOps"', b'"gITOPS"')):
@@ -104,9 +104,15 @@ def test_start_up_manifests_are_no_side_door(coordinator: CoordinatorProcess, tm
     file.write_bytes(shop.plain_manifest())
     coordinator.start()
     assert coordinator.get("status").data["code"] == 3
+    set_once = coordinator.get("manifest").data
     coordinator.kill()
-    assert coordinator.launch().wait(timeout=20) == 1
-    assert "EDG_STARTUP_MANIFEST is set, but there is saved state already" in coordinator.log
+    coordinator.start()
+    assert "startup_manifest_ignored" not in coordinator.log
+    coordinator.kill()
+    file.write_bytes(shop.plain_manifest().replace(b"hello", b"other"))
+    coordinator.start()
+    assert coordinator.get("manifest").data == set_once
+    assert "startup_manifest_ignored" in coordinator.log
 
 
 def _genesis(coordinator: CoordinatorProcess) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,14 @@ def test_all_problems_at_once() -> None:
     with pytest.raises(SettingsError) as raised:
         read_settings({"EDG_COORDINATOR_CLIENT_ADDR": "x", "EDG_MAA_URL": "y"}, cwd=CWD)
     assert len(raised.value.problems) == 4
+
+
+def test_every_variable_is_documented() -> None:
+    """What can be set stands in the table, and the table names nothing else."""
+    root = Path(__file__).resolve().parents[3]
+    page = (root / "docs" / "configuration.md").read_text()
+    obeyed = re.findall(r'reader?\.\w+\(\s*"(EDG_\w+)"', (root / "coordinator" / "settings.py").read_text())
+    assert len(obeyed) > 15
+    assert [name for name in obeyed if f"`{name}`" not in page] == []
+    documented = re.findall(r"^\| `(EDG_\w+)`", page, re.MULTILINE)
+    assert set(documented) - {*obeyed, "EDG_COORDINATOR_PLATFORM", "EDG_COORDINATOR_SEAL_DIR"} == set()
