@@ -130,7 +130,7 @@ def test_a_folder_with_two_signatures_is_ambiguous(tmp_path: Path) -> None:
         read_package(tmp_path)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.integers(0, 1027), st.integers(1, 255))
 def test_no_signed_byte_can_change(at: int, flip: int) -> None:
     changed = bytearray(SIGNED)

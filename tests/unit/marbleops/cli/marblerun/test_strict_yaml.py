@@ -92,7 +92,7 @@ def test_what_means_nothing_is_refused(text: str, words: str) -> None:
         yaml_to_json(text)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.text(max_size=40))
 def test_any_text_is_converted_or_refused(text: str) -> None:
     try:

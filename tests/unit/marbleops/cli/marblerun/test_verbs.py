@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from marbleops.cli.errors import UsageProblem
+from marbleops.cli.errors import CommandError, UsageProblem
 from marbleops.cli.exits import Exit
 from marbleops.cli.main import run
 from marbleops.cli.marblerun.manifest_file import expected_digest, read_manifest
 from marbleops.cli.marblerun.manifests import with_updates
 from marbleops.cli.marblerun.recovery_file import candidates
-from marbleops.cli.marblerun.results import write_new
+from marbleops.cli.marblerun.results import give_recovery_secrets, write_new
 from marbleops.cli.marblerun.secret import go_document, secret_lines
 from marbleops.cli.marblerun.secret_file import read_pem_secret, read_secrets
 from marbleops.manifest.digest import Digest
@@ -164,6 +164,22 @@ def test_a_new_file_is_private_and_never_overwritten(tmp_path: Path) -> None:
     assert (tmp_path / "new").stat().st_mode & 0o777 == 0o600
     with pytest.raises(UsageProblem, match="not overwritten"):
         write_new(tmp_path / "new", b"y")
+
+
+def test_recovery_secrets_that_cannot_be_saved_are_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "taken").mkdir()
+
+    with pytest.raises(CommandError, match="keep what is printed above"):
+        give_recovery_secrets({"b": b"2", "a": b"1"}, tmp_path / "taken")
+
+    assert capsys.readouterr().out == '{"RecoverySecrets": {"a": "MQ==", "b": "Mg=="}}\n'
+    assert give_recovery_secrets({}, None) == {}
+    assert give_recovery_secrets({"a": b"1"}, tmp_path / "r.json") == {
+        "recoveryData": str(tmp_path / "r.json")
+    }
+    assert (tmp_path / "r.json").stat().st_mode & 0o777 == 0o600
 
 
 ERA = '{"UniqueID": "' + "00" * 32 + '"}'
