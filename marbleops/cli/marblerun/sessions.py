@@ -112,6 +112,10 @@ def load_cache(options: ClientOptions) -> Certificates:
 
 def save_cache(introduction: Introduction) -> None:
     """Keep the certificates of a Coordinator for the cached commands."""
+    if introduction.verdict is None:
+        notices().line(
+            "the certificate that is kept for later commands was NOT verified", style="bold yellow"
+        )
     write_private(client_options().coordinator_cert, introduction.certificates.pem)
 
 

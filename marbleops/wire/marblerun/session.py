@@ -107,6 +107,13 @@ class Session:
             UntrustedCoordinator: evidence, enclave, certificate or host name is not the wanted one.
             CoordinatorUnreachable, CoordinatorError: no answer, or none of the interface's form.
         """
+        try:
+            return self._attest(trust, nonce, at)
+        except BaseException:
+            self._forget()
+            raise
+
+    def _attest(self, trust: Trust, nonce: bytes, at: datetime) -> Introduction:
         presented, answer = self._ask_for_quote(nonce)
         collateral = trust.collateral or self._collateral()
         attested = attest_certificate(
@@ -123,10 +130,17 @@ class Session:
             UntrustedCoordinator: it names none, or one that is not for this host.
             CoordinatorUnreachable, CoordinatorError: no answer, or none of the interface's form.
         """
-        _, answer = self._ask_for_quote(nonce)
-        certificates = _certificates(answer)
-        self.pin(certificates.root)
-        return Introduction(certificates=certificates, quote=_quote_bytes(answer), verdict=None)
+        try:
+            presented, answer = self._ask_for_quote(nonce)
+            certificates = _certificates(answer)
+            if certificates.root.public_bytes(Encoding.DER) != presented:
+                words = "the connection presents another certificate than the root that is named"
+                raise UntrustedCoordinator(words, code="certificate-mismatch")
+            self.pin(certificates.root)
+            return Introduction(certificates=certificates, quote=_quote_bytes(answer), verdict=None)
+        except BaseException:
+            self._forget()
+            raise
 
     def pin(self, root: x509.Certificate) -> None:
         """Speak only to a server that presents *root* and whose name stands in it.
@@ -175,6 +189,11 @@ class Session:
         self._limit = MAX_STRANGER_BYTES
         query = percent(base64.urlsafe_b64encode(nonce).decode())
         return presented, self.get(f"quote?nonce={query}" if nonce else "quote")
+
+    def _forget(self) -> None:
+        """Trust nobody after a failure: no call may follow on a connection that was not attested."""
+        self._https.close()
+        self._https.pin = self._limit = self.root = None
 
     def _collateral(self) -> Collateral:
         # Untrusted carriage: its own signatures and the anchor decide what it is worth.

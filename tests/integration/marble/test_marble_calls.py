@@ -10,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from marbleops.attestation.anchors import Anchors
+from marbleops.attestation.platform.simulation import SimulationPlatform
 from marbleops.marble.coordinator import coordinator_session
 from marbleops.marble.tls import NotActivatedError
 from marbleops.wire.attest import Trust, UntrustedCoordinator
@@ -73,3 +74,20 @@ def _refusals(address: str, environ: dict[str, str], other: x509.Certificate) ->
     wrong = environ | {"MARBLE_PREDEFINED_COORDINATOR_ROOT_CA": other.public_bytes(Encoding.PEM).decode()}
     with coordinator_session(address, wrong) as session, pytest.raises(UntrustedCoordinator, match="another"):
         set_monotonic_counter(session, "starts", 9)
+
+
+def test_nothing_is_said_to_a_coordinator_that_fails_to_prove_itself(tmp_path: Path) -> None:
+    """After a failed check the session is as closed as before it."""
+    coordinator = CoordinatorProcess(tmp_path).start()
+    try:
+        other = SimulationPlatform.create(tmp_path / "other", at=datetime.now(UTC))
+        with Session(f"127.0.0.1:{coordinator.client_port}") as session:
+            with pytest.raises(UntrustedCoordinator):
+                session.attest(Trust(anchors=other.anchors()), nonce=NONCE, at=datetime.now(UTC))
+            with pytest.raises(RuntimeError, match="trusts"):
+                get_status(session)
+            shown = session.trust_on_first_use(nonce=b"")
+            assert shown.verdict is None
+            assert get_status(session).code == 2
+    finally:
+        coordinator.close()
