@@ -16,6 +16,7 @@ from coordinator.adapters.sealer import AesGcmSealer
 from coordinator.adapters.simulation import SimulatedPlatform, open_platform
 from coordinator.adapters.sqlite import SqliteStore
 from coordinator.adapters.system import SystemClock, SystemEntropy
+from coordinator.audit import audit
 from coordinator.domain import pki
 from coordinator.domain.phase import Phase
 from coordinator.domain.state import State
@@ -95,14 +96,13 @@ def _open(settings: Settings, world: World, store: SqliteStore) -> Guard:
 def _load(settings: Settings, world: World, ports: VaultPorts) -> Guard:
     """Open with the platform's keys; a state of version 0.1 is brought under a data key first."""
     vault = open_vault(ports)
-    if vault.is_legacy:
-        _log.info(
-            "migrating", reason="the state was saved by version 0.1: it is sealed anew under a data key"
-        )
-        vault = migrated(vault)
     fresh = _fresh(settings, world, Phase.ACCEPTING_MANIFEST)
     try:
+        if vault.is_legacy:
+            _log.info("migrating", reason="version 0.1 saved this state: it is sealed anew under a data key")
+            vault = migrated(vault)
         guard = load(fresh, vault)
+        audit(guard.current, vault)
     except ForeignSealError as error:  # the key of the whole is open: a part under another one is no whole
         raise SealError(str(error)) from error
     vault.ensure_wrapped()

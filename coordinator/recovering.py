@@ -14,11 +14,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from coordinator import guard as guarding
-from coordinator.domain.history import Shelf, blob_name
+from coordinator.audit import audit
 from coordinator.domain.phase import Phase
 from coordinator.domain.recovery import PLAIN_SIZES, Found, RecoveryProgress, needed_of, recreated
 from coordinator.domain.recovery_keys import OAEP, check_signatures
-from coordinator.domain.rejudge import rejudge
 from coordinator.errors import RecoveryRefusedError, UndecryptableSecretError, WrongPhaseError
 from coordinator.ports import SealPolicy
 
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from coordinator.core import Core
     from coordinator.domain.state import State
     from coordinator.vault import Vault
-    from marbleops.manifest.digest import Digest
 
 EPHEMERAL_KEY_BITS = 4096
 _SUCCESS = "Recovery successful."
@@ -136,7 +134,7 @@ class Recovery:
         manifest = recovered.enforcement.manifest
         signatures = {secret: self._signatures[secret] for secret in found.secrets}
         check_signatures(manifest.recovery_keys, needed_of(manifest), signatures)
-        _rejudge(recovered, vault)
+        audit(recovered, vault)
         self._core.quote(recovered, None)
         if vault.facts is None:
             policy = guarding.seal_policy(manifest) or SealPolicy.PRODUCT
@@ -153,16 +151,3 @@ def _begin(vault: Vault) -> RecoveryProgress:
             "build that saved it can open it"
         )
     return RecoveryProgress(data=None if vault.facts is None else vault.facts.recovery)
-
-
-def _rejudge(state: State, vault: Vault) -> None:
-    """Judge a signed deployment's history again: recovery holders bring a key, never an approval."""
-    enforcement = state.enforcement
-    assert enforcement is not None
-    if enforcement.deployment is None:
-        return
-
-    def fetch(shelf: Shelf, digest: Digest) -> bytes | None:
-        return vault.sealed.get(blob_name(shelf, digest))
-
-    rejudge(enforcement.records, root_spki=state.authorities.root.spki, fetch=fetch)

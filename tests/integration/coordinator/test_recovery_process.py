@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
+import sqlite3
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -115,7 +117,7 @@ def test_the_disk_on_another_machine(coordinator: CoordinatorProcess) -> None:
 
 
 def test_a_signed_deployment_is_not_replaced(coordinator: CoordinatorProcess) -> None:
-    """No call sets a manifest over it; its owners recover it; or the host gives it up by name."""
+    """No call sets a manifest over it; its owners recover it; what cannot be judged again does not start."""
     coordinator.start()
 
     def change(made: dict[str, Any]) -> None:
@@ -137,7 +139,11 @@ def test_a_signed_deployment_is_not_replaced(coordinator: CoordinatorProcess) ->
         assert _recover(coordinator, secret, sign(name, secret)).status == 200
     assert coordinator.deployment() == deployment
     coordinator.stop()
-    SimulationPlatform.open(coordinator.simulation).update_microcode()
+    with contextlib.closing(sqlite3.connect(coordinator.directory / "sealed" / "state.db")) as database:
+        database.execute("DELETE FROM entries WHERE name LIKE 'evidence/%'")
+        database.commit()
+    assert coordinator.launch().wait(20) == 1
+    assert "pieces of evidence are missing" in coordinator.log
     coordinator.start(EDG_COORDINATOR_ALLOW_RESET="1")
     assert _code(coordinator) == 2
 
