@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from conformance.wire.client import Target
 from conformance.wire.pattern import Scope
-from conformance.wire.starter import Given, Host, Ours, Unable
+from conformance.wire.starter import Given, Host, Nursery, Ours, Unable
 from conformance.wire.steps import Session
 from conformance.wire.users import People
 
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 CASES = Path(__file__).parent / "cases"
 WORKERS = 3
-"""Mostly waiting for processes to start."""
+"""Side by side, since a case mostly waits."""
+BATCH = 100
+"""Cases that share a Coordinator."""
 
 Case = dict[str, Any]
 
@@ -93,17 +95,21 @@ def batches(cases: list[Case], size: int) -> list[list[Case]]:
 
 def run_all(against: str, cases: list[Case], states: dict[str, Any]) -> list[Outcome]:
     """Run *cases* against our Coordinator, several processes side by side."""
+    nursery = Nursery()
 
     def work(batch: list[Case]) -> list[Outcome]:
         with tempfile.TemporaryDirectory() as folder:
-            host = Ours(Path(folder))
+            host = Ours(Path(folder), nursery)
             try:
                 return list(run_batch(host, against, states, batch))
             finally:
                 host.close()
 
-    with ThreadPoolExecutor(WORKERS) as pool:
-        return [outcome for done in pool.map(work, batches(cases, 60)) for outcome in done]
+    try:
+        with ThreadPoolExecutor(WORKERS) as pool:
+            return [outcome for done in pool.map(work, batches(cases, BATCH)) for outcome in done]
+    finally:
+        nursery.close()
 
 
 def main(argv: list[str]) -> int:

@@ -136,13 +136,16 @@ UNREAD = (
     ("secret-shared-a-text", _secret('"Shared":"yes"')),
     ("cert-a-list", _secret('"Cert":[]')),
     ("cert-empty-text", _secret('"Cert":""')),
-    ("cert-no-certificate", _secret('"Cert":"AAEC"')),
-    ("cert-bad-address", _secret('"Cert":{"IPAddresses":["localhost"]}')),
     ("cert-uri-a-text", _secret('"Cert":{"URIs":["https://a"]}')),
-    ("cert-bad-time", _secret('"Cert":{"NotAfter":"2030-13-01T00:00:00Z"}')),
     ("threshold-a-text", '{"Config":{"UpdateThreshold":"1"}}'),
     ("gates-a-text", '{"Config":{"FeatureGates":"SignQuoteEndpoint"}}'),
     ("recovery-key-a-list", '{"RecoveryKeys":{"k":[]}}'),
+)
+
+MALFORMED = (
+    ("cert-bad-time", _secret('"Cert":{"NotAfter":"2030-13-01T00:00:00Z"}')),
+    ("cert-bad-address", _secret('"Cert":{"IPAddresses":["localhost"]}')),
+    ("cert-no-certificate", _secret('"Cert":"AAEC"')),
 )
 
 CASES: list[Case] = [
@@ -181,6 +184,16 @@ CASES: list[Case] = [
             body={"base64": base64.b64encode(b'{"Packages":{"\xff":{}}}').decode()},
         ),
         status_is(2),
+    ),
+    *(
+        case(
+            f"manifest-malformed-{name}",
+            "A template that is none: refused, by us with all other problems of the manifest and their places.",
+            "core 1.7",
+            *refused_set(body, contains("Secrets.s.Cert"), marblerun=UNREADABLE),
+            differs="D13",
+        )
+        for name, body in MALFORMED
     ),
     case(
         "manifest-duplicate-members",

@@ -226,8 +226,8 @@ CASES: list[Case] = [
         "core 4.4 step 9, 14.9 TestSettingSecrets",
         update(
             owned(
-                Marbles={"tpl": {"Package": "app", "Parameters": {"Env": {"E": "{{ hex .Secrets.k }}"}}}},
-                Secrets={"k": {"Type": "symmetric-key", "Size": 24, "UserDefined": True}},
+                Marbles={"tpl": {"Package": "app", "Parameters": {"Env": {"E": "{{ hex .Secrets.unset }}"}}}},
+                Secrets={"unset": {"Type": "symmetric-key", "Size": 24, "UserDefined": True}},
             )
         ),
         activate(

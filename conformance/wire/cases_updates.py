@@ -238,8 +238,8 @@ PACKAGE_UPDATES = [
         read_secrets(
             ["sym", "cert"],
             {
-                "sym": capture("sym"),
                 "cert": opened(Cert=capture("cert"), Private=capture("key")),
+                "sym": capture("sym"),
             },
         ),
         _raise("p-rotate", SecurityVersion=4),
@@ -253,13 +253,13 @@ PACKAGE_UPDATES = [
         read_secrets(
             ["sym", "cert"],
             {
-                "sym": ref("sym"),
                 "cert": opened(
                     Cert=capture(
                         "new cert", {"$all": [{"$differs": "cert"}, {"$certificate-der": opened(days=7)}]}
                     ),
                     Private=capture("new key", {"$differs": "key"}),
                 ),
+                "sym": ref("sym"),
             },
         ),
         {"do": "issued", "certificate": ref("new cert"), "issuer": {"$pem": [ref("new chain"), 0]}},

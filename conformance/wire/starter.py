@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 30.0
+STOP_SECONDS = 10.0
 
 
 class Unable(Exception):  # noqa: N818  not an error of the Coordinator: the case is skipped
@@ -83,12 +86,54 @@ class Given:
         """Nothing was started here."""
 
 
+class Nursery:
+    """One process that forks Coordinators (``nursery.py``); safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "conformance.wire.nursery"],
+            cwd=ROOT,
+            env={"PATH": os.environ["PATH"]},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def start(self, environ: Mapping[str, str], log: Path) -> int:
+        """Start a Coordinator and return its process number."""
+        requests, answers = self._process.stdin, self._process.stdout
+        if requests is None or answers is None:
+            raise RuntimeError("the nursery has no pipes")
+        with self._lock:
+            requests.write(json.dumps({"environ": dict(environ), "log": str(log)}) + "\n")
+            requests.flush()
+            answer = answers.readline()
+        if not answer:
+            raise RuntimeError("the nursery has ended")
+        return int(answer)
+
+    def close(self) -> None:
+        """End the nursery."""
+        self._process.communicate()
+
+
+def alive(process: int) -> bool:
+    """Tell whether a process of this number is there."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 @dataclass(slots=True)
 class Ours:
     """Our Coordinator as a process of its own, in *folder*."""
 
     folder: Path
-    process: subprocess.Popen[bytes] | None = None
+    nursery: Nursery
+    process: int | None = None
     _number: int = 0
     _machine: int = 0
     _environ: dict[str, str] = field(default_factory=dict)
@@ -123,14 +168,16 @@ class Ours:
         return SimulationPlatform.open(self._platform).issuer(enclave).quote(report)
 
     def close(self) -> None:
-        """End the process."""
-        if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+        """End the process, in order if it ends within ten seconds."""
+        if self.process is None:
+            return
+        process, self.process = self.process, None
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGTERM)
+            deadline = time.monotonic() + STOP_SECONDS
+            while alive(process) and time.monotonic() < deadline:
+                time.sleep(0.005)
+            os.kill(process, signal.SIGKILL)
 
     @property
     def log(self) -> str:
@@ -160,20 +207,12 @@ class Ours:
             "EDG_COORDINATOR_SIMULATION_DIR": str(self._platform),
             "EDG_COORDINATOR_READY_FILE": str(ready),
             "EDG_COORDINATOR_INSECURE_EMPTY_QUOTE": "1",
-            "PATH": os.environ["PATH"],
         }
-        with (home / "log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "coordinator"],
-                cwd=ROOT,
-                env=environ | self._environ,
-                stdout=subprocess.DEVNULL,
-                stderr=log,
-            )
+        self.process = self.nursery.start(environ | self._environ, home / "log")
         deadline = time.monotonic() + START_SECONDS
         while not ready.exists():
-            if self.process.poll() is not None or time.monotonic() > deadline:
+            if not alive(self.process) or time.monotonic() > deadline:
                 raise RuntimeError(f"the Coordinator does not serve: {self.log[-2000:]}")
-            time.sleep(0.01)
+            time.sleep(0.005)
         announced = json.loads(ready.read_text())
         return Target("127.0.0.1", announced["clientPort"], announced["meshPort"])

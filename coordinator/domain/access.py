@@ -81,7 +81,7 @@ def check_users(manifest: Manifest) -> None:
     for name, definition in sorted(manifest.users.items()):
         if _certificate(definition.certificate) is None:
             raise ManifestRefusedError(
-                f"generating users from manifest: user {name} has no X.509 certificate in PEM"
+                f"generating users from manifest: received invalid certificate for user {name}"
             )
 
 
