@@ -175,6 +175,8 @@ def _reference(options: ClientOptions) -> ReferenceValues | None:
     from marbleops.wire.era import read_era
 
     if options.era_config is None:
+        if options.accepted_tcb_statuses or options.accepted_advisories:
+            raise UsageProblem("accepted statuses and advisories belong to an era file", next_step=ERA_HELP)
         return None
     text = read_bytes(options.era_config, limit=MAX_SMALL_FILE)
     where = str(options.era_config)
@@ -187,6 +189,9 @@ def _reference(options: ClientOptions) -> ReferenceValues | None:
                 "remove InsecureSkipVerify: a file may not switch verification off (--insecure does, aloud)"
             )
         raise UsageProblem(f"not an era file: {error}", where=where, next_step=step) from error
+    if reference.unique_id is None and not (reference.product_id and reference.security_version):
+        # marblerun-api-cli-k8s 2, check 3: zero is what an enclave has whose builder never thought of it.
+        raise UsageProblem("ProductID and SecurityVersion must not be 0 without a UniqueID", where=where)
     if options.accepted_tcb_statuses is not None:
         reference = replace(reference, accepted_tcb_statuses=options.accepted_tcb_statuses)
     if options.accepted_advisories is not None:

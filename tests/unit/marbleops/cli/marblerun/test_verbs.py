@@ -201,6 +201,12 @@ HOST = "127.0.0.1:1"
             "may not switch verification off",
         ),
         ("manifest verify era.json HOST --anchor era.json", Exit.USAGE, "add --insecure-simulation"),
+        ("manifest verify era.json HOST --era-config zero.json", Exit.USAGE, "must not be 0"),
+        (
+            "manifest verify era.json HOST --accepted-advisories INTEL-SA-1",
+            Exit.USAGE,
+            "belong to an era file",
+        ),
         ("manifest verify 12 HOST -i", Exit.USAGE, "neither a manifest file nor a signature"),
         ("manifest set era.json HOST -i -r no/such/folder/x", Exit.USAGE, "could not be saved"),
         ("manifest get HOST -i -o a -o b", Exit.USAGE, "more than one file"),
@@ -221,6 +227,7 @@ def test_every_mistake_says_what_to_do(
     line: str, code: Exit, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("era.json").write_text(ERA)
+    Path("zero.json").write_text(f'{{"SignerID": "{"4" * 64}", "ProductID": 3, "SecurityVersion": 0}}')
     Path("skip.json").write_text('{"InsecureSkipVerify": true}')
 
     assert run(line.replace("HOST", HOST).split()) == code
