@@ -71,6 +71,6 @@ def test_users_nobody_could_be_are_refused(pem: str) -> None:
 
     manifest = _manifest(junk)
     assert "sam" not in {user.name for user in users_of(manifest)}
-    with pytest.raises(ManifestRefusedError, match="generating users from manifest: user sam"):
+    with pytest.raises(ManifestRefusedError, match="received invalid certificate for user sam"):
         check_users(manifest)
     check_users(_manifest())
