@@ -11,8 +11,11 @@ import pytest
 
 from coordinator.adapters.memory import MemoryStore
 from coordinator.adapters.sealer import SealingKeys
+from coordinator.audit import audit
+from coordinator.domain.making import Making
 from coordinator.domain.phase import Phase
 from coordinator.domain.rejudge import rejudge
+from coordinator.domain.update import transition_of
 from coordinator.errors import (
     CorruptStateError,
     ForeignSealError,
@@ -259,6 +262,26 @@ def test_a_signed_deployment_is_judged_again() -> None:
     ):
         signed.recover(service)
     assert service.snapshot().phase is Phase.RECOVERY
+
+
+def test_a_history_that_somebody_with_the_data_key_wrote() -> None:
+    """Replay alone would believe an approval without evidence; the audit of each start does not."""
+    world = SmallWorld()
+    service, first = world.enforce_genesis()
+    state = service.snapshot()
+    audit(state, world.vault())
+    second = shop.manifest(2, previous=first, deployment=service.status().deployment)
+    pieces = shop.approvals(second, "alice", "bob")
+    decision = service.update(second, pieces, dry_run=True, source=None)
+    made = transition_of(
+        state, decision, pieces, source=None, making=Making(at=world.clock.now(), random=world.entropy.bytes)
+    )
+    forged = replace(made, record=replace(made.record, evidence=()), evidence={})
+    world.load().commit(state, forged)
+    written = world.open()
+    assert written.status().version == 2
+    with pytest.raises(CorruptStateError, match="position 1 does not hold when it is judged again"):
+        audit(written.snapshot(), world.vault())
 
 
 def test_a_recovery_key_that_cannot_be_used_is_told_before_people_sign() -> None:
