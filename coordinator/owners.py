@@ -176,7 +176,7 @@ def _parse(raw: bytes) -> Manifest:
     try:
         return parse(raw, strictness=Strictness.MARBLERUN)
     except ManifestError as error:
-        raise UpdateRefusedError(f"unmarshaling manifest: {error}") from error
+        raise UpdateRefusedError(f"unmarshaling manifest: {error.statement}") from error
 
 
 def _waiting(pending: PendingUpdate) -> UpdateAnswer:

@@ -218,11 +218,11 @@ class Service:
         try:
             manifest = parse(raw, strictness=Strictness.MARBLERUN)
         except ManifestError as error:
-            raise ManifestRefusedError(f"unmarshaling manifest: {error}") from error
+            raise ManifestRefusedError(f"unmarshaling manifest: {error.statement}") from error
         try:
             check(manifest)
         except ManifestError as error:
-            raise ManifestRefusedError(f"checking manifest: {error}") from error
+            raise ManifestRefusedError(f"checking manifest: {error.statement}") from error
         if manifest.gitops is not None:
             raise ManifestRefusedError(
                 "a manifest with a GitOps section is set by POST /api/v2/gitops/update with signed "

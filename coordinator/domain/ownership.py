@@ -263,9 +263,12 @@ def _check_acceptable(before: Enforcement, manifest: Manifest, rules: Rules) -> 
         )
     try:
         check(manifest)
+    except ManifestError as error:
+        raise UpdateRefusedError(f"invalid manifest: {error.statement}") from error
+    try:
         check_users(manifest)
         check_supported(manifest)
-    except (ManifestError, ManifestRefusedError, NotSupportedYetError) as error:
+    except (ManifestRefusedError, NotSupportedYetError) as error:
         raise UpdateRefusedError(f"invalid manifest: {error}") from error
     if _mode(before.manifest) != _mode(manifest) and DISABLED in (_mode(before.manifest), _mode(manifest)):
         raise UpdateRefusedError(

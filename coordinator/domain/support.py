@@ -52,7 +52,7 @@ def check_supported(manifest: Manifest) -> None:
     try:
         dry_run(manifest)
     except ManifestError as error:
-        raise ManifestRefusedError(f"running manifest template dry run: {error}") from error
+        raise ManifestRefusedError(f"running manifest template dry run: {error.statement}") from error
 
 
 def check_uploads(manifest: Manifest, values: Mapping[str, Material]) -> None:
@@ -67,4 +67,4 @@ def check_uploads(manifest: Manifest, values: Mapping[str, Material]) -> None:
     try:
         dry_run(manifest, values=shown)
     except ManifestError as error:
-        raise SecretRefusedError(f"running manifest template dry run: {error}") from error
+        raise SecretRefusedError(f"running manifest template dry run: {error.statement}") from error

@@ -38,6 +38,13 @@ class Issue:
         text = f"{head}: {self.message}" if head else self.message
         return f"{text} ({self.hint})" if self.hint else text
 
+    @property
+    def statement(self) -> str:
+        """The message first and its place behind it, for callers that know MarbleRun's texts."""
+        line = None if self.line is None else f"line {self.line}, column {self.column}"
+        behind = "; ".join(part for part in (line, self.path, self.hint) if part)
+        return f"{self.message} ({behind})" if behind else self.message
+
 
 class ManifestError(Exception):
     """A manifest that is refused. Holds at least one issue; the text is all of them."""
@@ -46,6 +53,11 @@ class ManifestError(Exception):
         assert issues, "an error without an issue explains nothing"
         super().__init__("\n".join(str(issue) for issue in issues))
         self.issues = issues
+
+    @property
+    def statement(self) -> str:
+        """Every issue's statement, in order."""
+        return "; ".join(issue.statement for issue in self.issues)
 
     @property
     def code(self) -> IssueCode:
