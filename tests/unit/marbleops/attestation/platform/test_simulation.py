@@ -185,6 +185,21 @@ def test_sealing_keys_bind_the_version_one_way(platform: SimulationPlatform) -> 
         platform.sealing_key(IDENTITY, policy="product", security_version=4)
 
 
+def test_sealing_keys_bind_the_microcode(tmp_path: Path) -> None:
+    """An update changes every sealing key for good, and neither the machine nor its quotes."""
+    machine = SimulationPlatform.create(tmp_path / "machine", at=smith.AT)
+    before = [machine.sealing_key(IDENTITY, policy=policy) for policy in ("unique", "product")]
+    assert (machine.microcode(), machine.update_microcode(), machine.microcode()) == (0, 1, 1)
+    again = SimulationPlatform.open(tmp_path / "machine")
+    after = [again.sealing_key(IDENTITY, policy=policy) for policy in ("unique", "product")]
+    assert not set(before) & set(after)
+    assert again.anchor_der == machine.anchor_der
+    assert again.update_microcode() == 2
+    (tmp_path / "machine" / "microcode").write_text("newest")
+    with pytest.raises(PlatformError, match="holds no number"):
+        again.sealing_key(IDENTITY, policy="product")
+
+
 def test_identities_and_report_data_must_fit(platform: SimulationPlatform) -> None:
     """What the report has no room for is refused before it is signed."""
     for changes in (
