@@ -123,7 +123,8 @@ def _metrics(settings: Settings, guard: Guard) -> Metrics:
     return Metrics(
         version=version("marbleops"),
         commit="",
-        phase=lambda: int(guard.current.phase),
+        # In doubt nobody can tell the state; the process ends at once.
+        phase=lambda: 0 if guard.in_doubt else int(guard.current.phase),
         label_uuid=settings.metrics_uuid,
     )
 
