@@ -126,6 +126,7 @@ FILLERS: Mapping[str, Callable[[Any, Scope], Any]] = {
     "$ref": lambda argument, scope: scope.get(argument),
     "$certificate-of": lambda argument, scope: scope.people.certificate_pem(argument),
     "$certificate-der-of": lambda argument, scope: encode(scope.people.certificate_der(argument)),
+    "$key-of": lambda argument, scope: scope.people.key_pem(argument),
     "$key-der-of": lambda argument, scope: encode(scope.people.key_der(argument)),
     "$recovery-key": lambda argument, scope: scope.people.recovery_public_pem(argument),
     "$base64": lambda argument, _scope: encode(argument),
