@@ -23,6 +23,7 @@ from coordinator.errors import (
 )
 from marbleops.attestation.appraisal import ReferenceValues, appraise
 from marbleops.attestation.binding import marble_report_data
+from marbleops.attestation.verdict import Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -224,8 +225,8 @@ def _appraise(
     if not appraisal.accepted:
         raise MarbleRefusedError(f"invalid quote: {appraisal.reason} (package {name!r})")
     report = verdict.report
-    if report is None:
-        raise MarbleRefusedError("invalid quote: no report")
+    if not isinstance(report, Report):
+        raise MarbleRefusedError("invalid quote: no report of an SGX enclave")
     if package.signer_id is None or package.product_id is None:
         return None
     return (name, report.signer_id.hex(), report.product_id), report.security_version

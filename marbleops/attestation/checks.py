@@ -40,6 +40,12 @@ class Ledger:
         """Require two public byte strings to be equal."""
         self.require(name, code, ok=expected == found, expected=expected.hex(), found=found.hex())
 
+    def debug(self, *, found: bool, allowed: bool) -> None:
+        """Require that an environment is not for debugging, unless that is ``allowed``."""
+        expected = "debug or not" if allowed else "not debug"
+        text = "debug" if found else "not debug"
+        self.require("Debug", Code.DEBUG_ENCLAVE, ok=allowed or not found, expected=expected, found=text)
+
     def fail(self, name: str, error: RejectedError, *, expected: str) -> None:
         """Note a failure that was found elsewhere, and raise it."""
         self.require(name, error.code, ok=False, expected=expected, found=error.detail)

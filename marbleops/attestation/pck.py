@@ -13,7 +13,8 @@ from marbleops.attestation import der, limits
 
 EXTENSION_OID: Final = "1.2.840.113741.1.13.1"
 _PREFIX: Final = bytes.fromhex("2a864886f84d010d01")  # contents of EXTENSION_OID
-_PPID, _TCB, _PCE_ID, _FMSPC, _SGX_TYPE = (_PREFIX + bytes([n]) for n in range(1, 6))
+_PPID, _TCB, _PCE_ID, _FMSPC, _SGX_TYPE, _INSTANCE, _FLAGS = (_PREFIX + bytes([n]) for n in range(1, 8))
+_DYNAMIC, _CACHED_KEYS, _SMT = (_FLAGS + bytes([n]) for n in range(1, 4))
 _COMPONENTS = tuple(_TCB + bytes([n]) for n in range(1, 17))
 _PCE_SVN = _TCB + bytes([17])
 _CPU_SVN = _TCB + bytes([18])
@@ -21,7 +22,7 @@ _CPU_SVN = _TCB + bytes([18])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PckExtension:
-    """What the processor's certificate says about its platform."""
+    """What the processor's certificate says about its platform; the platform CA alone says the last four."""
 
     ppid: bytes
     components: tuple[int, ...]
@@ -30,6 +31,10 @@ class PckExtension:
     pce_id: bytes
     fmspc: bytes
     sgx_type: int
+    instance_id: bytes | None = None
+    dynamic: bool | None = None
+    cached_keys: bool | None = None
+    smt: bool | None = None
 
 
 def parse_pck_extension(value: bytes) -> PckExtension:
@@ -44,6 +49,7 @@ def parse_pck_extension(value: bytes) -> PckExtension:
     pce_svn = der.unsigned(tcb[_PCE_SVN])
     if max(components) > 0xFF or pce_svn > 0xFFFF:
         raise der.DerError("a security version is out of range")
+    switches = _members(der.expect(members[_FLAGS], der.SEQUENCE)) if _FLAGS in members else {}
     return PckExtension(
         ppid=der.octets(_member(members, _PPID, "PPID"), 16),
         components=components,
@@ -52,6 +58,10 @@ def parse_pck_extension(value: bytes) -> PckExtension:
         pce_id=der.octets(_member(members, _PCE_ID, "PCEID"), 2),
         fmspc=der.octets(_member(members, _FMSPC, "FMSPC"), 6),
         sgx_type=der.unsigned(_member(members, _SGX_TYPE, "SGX type"), tag=der.ENUMERATED),
+        instance_id=der.octets(members[_INSTANCE], 16) if _INSTANCE in members else None,
+        dynamic=_switch(switches, _DYNAMIC),
+        cached_keys=_switch(switches, _CACHED_KEYS),
+        smt=_switch(switches, _SMT),
     )
 
 
@@ -66,6 +76,10 @@ def _members(content: bytes) -> dict[bytes, der.Element]:
             raise der.DerError("a member occurs twice")
         members[oid] = pair[1]
     return members
+
+
+def _switch(members: dict[bytes, der.Element], oid: bytes) -> bool | None:
+    return der.boolean(members[oid]) if oid in members else None
 
 
 def _member(members: dict[bytes, der.Element], oid: bytes, name: str) -> der.Element:

@@ -1,24 +1,45 @@
-"""Evidence to a quote: unwrapping (attestation.md 1.3) and the strict parse of an SGX v3 quote (1.1).
+"""Evidence to a quote: unwrapping (attestation.md 1.3) and the strict parse of quotes.
 
-Everything is bounded by the enclosing length; inner lengths must fill it exactly; only zeros may follow a raw
-quote (1.2). Quotes of other kinds are recognised and named, so that they get the right code, but are not
-parsed further.
+SGX quotes are version 3 (1.1), those of trust domains 4 and 5 (1.2). Everything is bounded by the enclosing
+length; inner lengths must fill it exactly; only zeros may follow a raw quote.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from marbleops.attestation import limits
 from marbleops.attestation.checks import RejectedError
-from marbleops.attestation.verdict import Code, Report
+from marbleops.attestation.report import (
+    ATTRIBUTE_DEBUG,
+    ATTRIBUTE_INIT,
+    ATTRIBUTE_KSS,
+    SGX_BODY,
+    TD10_BODY,
+    TD15_BODY,
+    flags,
+    parse_report,
+    parse_td_report,
+)
+from marbleops.attestation.verdict import Code, Report, TdReport
+
+__all__ = [
+    "ATTRIBUTE_DEBUG",
+    "ATTRIBUTE_INIT",
+    "ATTRIBUTE_KSS",
+    "CERT_DATA_ENCRYPTED_PPID",
+    "CERT_DATA_PEM_CHAIN",
+    "INTEL_QE_VENDOR",
+    "Quote",
+    "flags",
+    "parse_evidence",
+    "parse_quote",
+    "parse_report",
+]
 
 INTEL_QE_VENDOR: Final = bytes.fromhex("939a7233f79c4ca9940a0db3957f0607")
-ATTRIBUTE_INIT: Final = 0x1
-ATTRIBUTE_DEBUG: Final = 0x2
-ATTRIBUTE_KSS: Final = 0x80
 CERT_DATA_PEM_CHAIN: Final = 5
 CERT_DATA_ENCRYPTED_PPID: Final = (2, 3)
 
@@ -35,16 +56,21 @@ _UUID_OTHERS = (
 )
 _TEE_SGX = 0
 _TEE_TDX = 0x81
-_HEADER, _BODY = 48, 384
-_SIGNED = _HEADER + _BODY
+_HEADER = 48
+_CERT_DATA_QE_REPORT = 6
+_TD_BODIES = {2: TD10_BODY, 3: TD15_BODY}  # by the body type of a v5 quote; type 1, SGX, is never used
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quote:
-    """An SGX quote v3 in its parts; ``signed`` is what the attestation key signs."""
+    """A quote in its parts; ``signed`` is what the attestation key signs.
 
+    ``custom_claims`` are there for SGX_ECDSA evidence of Open Enclave, whose report data is their hash.
+    """
+
+    version: int
     signed: bytes
-    report: Report
+    report: Report | TdReport
     signature: bytes
     attestation_key: bytes
     qe_report_bytes: bytes
@@ -53,6 +79,7 @@ class Quote:
     qe_auth_data: bytes
     certification_type: int
     certification_data: bytes
+    custom_claims: bytes | None = None
 
 
 class _Reader:
@@ -97,36 +124,11 @@ def parse_evidence(evidence: bytes) -> Quote:
 
 
 def parse_quote(raw: bytes) -> Quote:
-    """Parse a raw SGX quote v3, which zeros may follow; raises ``RejectedError``."""
+    """Parse a raw quote, which zeros may follow; raises ``RejectedError``."""
     quote, rest = _parse_quote_prefix(raw)
     if any(rest):
         raise RejectedError(Code.QUOTE_TRAILING_DATA, f"{len(rest)} bytes after the quote are not all zero")
     return quote
-
-
-def parse_report(body: bytes) -> Report:
-    """Read a report body; the caller guarantees its 384 bytes."""
-    attributes = body[48:64]
-    return Report(
-        cpu_svn=body[0:16],
-        misc_select=int.from_bytes(body[16:20], "little"),
-        isv_ext_prod_id=body[32:48],
-        attributes=attributes,
-        debug=bool(flags(attributes) & ATTRIBUTE_DEBUG),
-        unique_id=body[64:96],
-        signer_id=body[128:160],
-        config_id=body[192:256],
-        product_id=int.from_bytes(body[256:258], "little"),
-        security_version=int.from_bytes(body[258:260], "little"),
-        config_svn=int.from_bytes(body[260:262], "little"),
-        isv_family_id=body[304:320],
-        report_data=body[320:384],
-    )
-
-
-def flags(attributes: bytes) -> int:
-    """Return the 64 attribute flags; the other half of ``attributes`` is XFRM."""
-    return int.from_bytes(attributes[:8], "little")
 
 
 def _known_format(identifier: bytes) -> bool:
@@ -166,30 +168,35 @@ def _parse_evidence_v3(evidence: bytes) -> Quote:
         raise RejectedError(
             Code.EVIDENCE_CLAIMS, "custom claims are not the ones the report data is the hash of"
         )
-    return quote
+    return replace(quote, custom_claims=claims)
 
 
 def _parse_quote_prefix(raw: bytes) -> tuple[Quote, bytes]:
     # 2.1 steps 1 (version) and 3.
     reader = _Reader(raw)
-    _check_header(reader.take(_HEADER, "quote header"))
-    body = reader.take(_BODY, "report body")
-    size = reader.number(4, "signature data length")
-    inner = _Reader(reader.take(size, "signature data"))
-    signature = inner.take(64, "quote signature")
-    attestation_key = inner.take(64, "attestation key")
-    qe_report = inner.take(_BODY, "QE report")
-    qe_report_signature = inner.take(64, "QE report signature")
-    qe_auth_data = inner.take(inner.number(2, "QE authentication data length"), "QE authentication data")
-    certification_type = inner.number(2, "certification data type")
-    certification_data = inner.take(inner.number(4, "certification data length"), "certification data")
-    if inner.left():
-        raise RejectedError(
-            Code.QUOTE_TRAILING_DATA, f"{inner.left()} bytes inside the signature data are not used"
-        )
+    header = reader.take(_HEADER, "quote header")
+    _check_header(header)
+    version = int.from_bytes(header[:2], "little")
+    size = SGX_BODY if version == 3 else TD10_BODY if version == 4 else _td_body_size(reader)
+    body = reader.take(size, "report body")
+    signed = raw[: len(raw) - reader.left()]
+    data = _Reader(reader.take(reader.number(4, "signature data length"), "signature data"))
+    signature = data.take(64, "quote signature")
+    attestation_key = data.take(64, "attestation key")
+    if version != 3:
+        # 1.2: from v4 on, what vouches for the key is certification data of its own kind.
+        kind, content = _certification(data)
+        if kind != _CERT_DATA_QE_REPORT:
+            raise RejectedError(Code.QUOTE_CERT_DATA_TYPE, f"outer certification data type {kind} is not 6")
+        data = _Reader(content)
+    qe_report = data.take(SGX_BODY, "QE report")
+    qe_report_signature = data.take(64, "QE report signature")
+    qe_auth_data = data.take(data.number(2, "QE authentication data length"), "QE authentication data")
+    certification_type, certification_data = _certification(data)
     quote = Quote(
-        signed=raw[:_SIGNED],
-        report=parse_report(body),
+        version=version,
+        signed=signed,
+        report=parse_report(body) if version == 3 else parse_td_report(body),
         signature=signature,
         attestation_key=attestation_key,
         qe_report_bytes=qe_report,
@@ -200,6 +207,27 @@ def _parse_quote_prefix(raw: bytes) -> tuple[Quote, bytes]:
         certification_data=certification_data,
     )
     return quote, reader.rest()
+
+
+def _td_body_size(reader: _Reader) -> int:
+    kind = reader.number(2, "body type")
+    size = reader.number(4, "body size")
+    if _TD_BODIES.get(kind) != size:
+        raise RejectedError(
+            Code.QUOTE_BODY_TYPE, f"body type {kind} of {size} bytes is neither a TD 1.0 nor a TD 1.5"
+        )
+    return size
+
+
+def _certification(data: _Reader) -> tuple[int, bytes]:
+    """Read the certification data, which ends what it stands in."""
+    kind = data.number(2, "certification data type")
+    content = data.take(data.number(4, "certification data length"), "certification data")
+    if data.left():
+        raise RejectedError(
+            Code.QUOTE_TRAILING_DATA, f"{data.left()} bytes inside the signature data are not used"
+        )
+    return kind, content
 
 
 def _check_header(header: bytes) -> None:
@@ -219,7 +247,3 @@ def _check_header(header: bytes) -> None:
     vendor = header[12:28]
     if vendor != INTEL_QE_VENDOR:
         raise RejectedError(Code.QUOTE_QE_VENDOR, f"QE vendor {vendor.hex()} is not Intel's")
-    if tee == _TEE_TDX:
-        raise RejectedError(
-            Code.UNSUPPORTED_TEE, f"TDX quote v{version}: this verifier knows SGX quotes v3 only"
-        )

@@ -1,34 +1,37 @@
 """TCB info and QE identity: parsing, level matching and convergence (attestation.md 2.2, 2.3).
 
-The texts were signed before they come here, so the parser is strict about what it uses and indifferent to
-what Intel may add. A status nobody knows is an error where it is matched, not where it merely stands in a
-level.
+A status nobody knows is an error where it is matched, not where it merely stands in a level.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 
 from marbleops.attestation import limits
 from marbleops.attestation.checks import RejectedError
-from marbleops.attestation.collateral import CollateralError, load_json_object
-from marbleops.attestation.verdict import Code, TcbStatus
+from marbleops.attestation.fields import Fields
+from marbleops.attestation.verdict import Code, TcbStatus, Tee
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
 _COMPONENTS = 16
-_TIME = "%Y-%m-%dT%H:%M:%SZ"
+_TCB_INFO_ID = {Tee.SGX: "SGX", Tee.TDX: "TDX"}
+_QE_IDENTITY_ID = {Tee.SGX: "QE", Tee.TDX: "TD_QE"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TcbLevel:
-    """A set of minimum versions and what reaching them means; for a QE only ``isv_svn`` counts."""
+    """A set of minimum versions and what reaching them means.
+
+    For a QE and for a TDX module only ``isv_svn`` counts; ``tdx_components`` are there for TDX alone.
+    """
 
     components: tuple[int, ...] = ()
     pce_svn: int = 0
+    tdx_components: tuple[int, ...] = ()
     isv_svn: int = 0
     date: str
     status: str
@@ -36,8 +39,22 @@ class TcbLevel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TdxModule:
+    """Which TDX module Intel stands for, under a ``name`` like TDX_01, and its levels, best first."""
+
+    name: str
+    mr_signer: bytes
+    attributes: bytes
+    attributes_mask: bytes
+    levels: tuple[TcbLevel, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TcbInfo:
-    """The published levels of one family of platforms, best first."""
+    """The published levels of one family of platforms, best first.
+
+    ``modules`` are there for TDX: first, without a name, the one of the time before modules had versions.
+    """
 
     issue_date: datetime
     next_update: datetime
@@ -45,6 +62,7 @@ class TcbInfo:
     pce_id: bytes
     evaluation_number: int
     levels: tuple[TcbLevel, ...]
+    modules: tuple[TdxModule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,86 +81,28 @@ class QeIdentity:
     levels: tuple[TcbLevel, ...]
 
 
-class _Fields:
-    """Typed access to one parsed JSON object; anything missing or misshapen is ``code``."""
+def parse_tcb_info(text: str, tee: Tee = Tee.SGX) -> TcbInfo:
+    """Parse TCB info for ``tee``: version 3, for SGX also 2.
 
-    def __init__(self, document: Any, code: Code, where: str) -> None:
-        self._code, self._where = code, where
-        if not isinstance(document, dict):
-            self.fail("is not an object")
-        self._document = document
-
-    def fail(self, what: str) -> NoReturn:
-        raise RejectedError(self._code, f"{self._where} {what}")
-
-    def value(self, name: str) -> Any:
-        if name not in self._document:
-            self.fail(f"lacks {name}")
-        return self._document[name]
-
-    def optional(self, name: str) -> Any:
-        return self._document.get(name)
-
-    def number(self, name: str, limit: int) -> int:
-        value = self.value(name)
-        if type(value) is not int or not 0 <= value <= limit:
-            self.fail(f"has a {name} that is not a number from 0 to {limit}")
-        return value
-
-    def text(self, name: str) -> str:
-        value = self.value(name)
-        if not isinstance(value, str):
-            self.fail(f"has a {name} that is not a string")
-        return value
-
-    def octets(self, name: str, length: int) -> bytes:
-        text = self.text(name)
-        try:
-            value = bytes.fromhex(text)
-        except ValueError:
-            self.fail(f"has a {name} that is not hexadecimal")
-        if len(value) != length or len(text) != 2 * length:
-            self.fail(f"has a {name} that is not {length} bytes of hexadecimal")
-        return value
-
-    def time(self, name: str) -> datetime:
-        text = self.text(name)
-        try:
-            value = datetime.strptime(text, _TIME).replace(tzinfo=UTC)
-        except ValueError:
-            self.fail(f"has a {name} that is not a time in UTC")
-        return value
-
-    def items(self, name: str, limit: int) -> list[Any]:
-        value = self.value(name)
-        if not isinstance(value, list) or len(value) > limit:
-            self.fail(f"has a {name} that is not a list of at most {limit}")
-        return value
-
-    def words(self, name: str) -> tuple[str, ...]:
-        if self.optional(name) is None:
-            return ()
-        words = self.items(name, limits.MAX_ADVISORIES)
-        if not all(isinstance(word, str) and len(word) <= limits.MAX_ADVISORY_LENGTH for word in words):
-            self.fail(f"has a {name} that is not a list of short strings")
-        return tuple(words)
-
-
-def parse_tcb_info(text: str) -> TcbInfo:
-    """Parse TCB info for SGX, version 3 or 2; raises ``RejectedError`` (TCB_INFO_FORMAT, TCB_INFO_TYPE)."""
-    code = Code.TCB_INFO_FORMAT
-    fields = _Fields(_load(text, code), code, "TCB info")
+    Raises ``RejectedError`` (TCB_INFO_FORMAT, TCB_INFO_TYPE).
+    """
+    fields = Fields.load(text, Code.TCB_INFO_FORMAT, "TCB info")
     version = fields.number("version", 0xFFFF)
     # 2.7: version 2 is SGX only and has no id.
-    kind = fields.text("id") if version != 2 else "SGX"
-    if kind != "SGX" or version not in (2, 3):
+    kind = fields.text("id") if version != 2 else _TCB_INFO_ID[Tee.SGX]
+    if kind != _TCB_INFO_ID.get(tee) or version not in (2, 3):
         raise RejectedError(
-            Code.TCB_INFO_TYPE, f"TCB info is for {kind}, version {version}; an SGX quote needs SGX, 3"
+            Code.TCB_INFO_TYPE,
+            f"TCB info is for {kind}, version {version}; this quote needs {_TCB_INFO_ID.get(tee)}, 3",
         )
     if fields.number("tcbType", 0xFF) != 0:
         raise RejectedError(Code.TCB_INFO_TYPE, "TCB info has a tcbType other than 0")
-    levels = tuple(
-        _platform_level(item, version) for item in fields.items("tcbLevels", limits.MAX_TCB_LEVELS)
+    levels = [
+        _platform_level(level, version, tee)
+        for level in fields.objects("tcbLevels", limits.MAX_TCB_LEVELS, "a TCB level")
+    ]
+    best_first = sorted(
+        levels, key=lambda one: (one.components, one.pce_svn, one.tdx_components), reverse=True
     )
     return TcbInfo(
         issue_date=fields.time("issueDate"),
@@ -150,20 +110,23 @@ def parse_tcb_info(text: str) -> TcbInfo:
         fmspc=fields.octets("fmspc", 6),
         pce_id=fields.octets("pceId", 2),
         evaluation_number=fields.number("tcbEvaluationDataNumber", 0xFFFFFFFF),
-        levels=tuple(sorted(levels, key=lambda level: (level.components, level.pce_svn), reverse=True)),
+        levels=tuple(best_first),
+        modules=_modules(fields) if tee is Tee.TDX else (),
     )
 
 
-def parse_qe_identity(text: str) -> QeIdentity:
-    """Parse the identity of an SGX quoting enclave; raises ``RejectedError`` (QE_IDENTITY_FORMAT, _TYPE)."""
-    code = Code.QE_IDENTITY_FORMAT
-    fields = _Fields(_load(text, code), code, "QE identity")
+def parse_qe_identity(text: str, tee: Tee = Tee.SGX) -> QeIdentity:
+    """Parse the identity of the enclave that quotes for ``tee``, version 2.
+
+    Raises ``RejectedError`` (QE_IDENTITY_FORMAT, QE_IDENTITY_TYPE).
+    """
+    fields = Fields.load(text, Code.QE_IDENTITY_FORMAT, "QE identity")
     kind, version = fields.text("id"), fields.number("version", 0xFFFF)
-    if kind != "QE" or version != 2:
+    if kind != _QE_IDENTITY_ID.get(tee) or version != 2:
         raise RejectedError(
-            Code.QE_IDENTITY_TYPE, f"identity of {kind}, version {version}; an SGX quote needs QE, 2"
+            Code.QE_IDENTITY_TYPE,
+            f"identity of {kind}, version {version}; this quote needs {_QE_IDENTITY_ID.get(tee)}, 2",
         )
-    levels = tuple(_qe_level(item) for item in fields.items("tcbLevels", limits.MAX_TCB_LEVELS))
     return QeIdentity(
         issue_date=fields.time("issueDate"),
         next_update=fields.time("nextUpdate"),
@@ -174,33 +137,60 @@ def parse_qe_identity(text: str) -> QeIdentity:
         mr_signer=fields.octets("mrsigner", 32),
         isv_prod_id=fields.number("isvprodid", 0xFFFF),
         evaluation_number=fields.number("tcbEvaluationDataNumber", 0xFFFFFFFF),
-        levels=tuple(sorted(levels, key=lambda level: level.isv_svn, reverse=True)),
+        levels=_isv_levels(fields, "a QE level"),
     )
 
 
-def match_platform(levels: Sequence[TcbLevel], components: Sequence[int], pce_svn: int) -> TcbLevel | None:
-    """Return the best level that the platform reaches in every component and in PCESVN (2.2), or none."""
-    for level in levels:
-        enough = all(has >= needs for has, needs in zip(components, level.components, strict=True))
-        if enough and pce_svn >= level.pce_svn:
-            return level
-    return None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """One version that a platform lacks to reach a level."""
+
+    component: str
+    has: int
+    needs: int
+
+    def __str__(self) -> str:
+        return f"{self.component} {self.has}<{self.needs}"
 
 
-def shortfalls(levels: Sequence[TcbLevel], components: Sequence[int], pce_svn: int) -> str:
+def gaps(
+    level: TcbLevel, components: Sequence[int], pce_svn: int, tdx: Sequence[int] | None = None
+) -> tuple[Gap, ...]:
+    """Return what a platform lacks to reach ``level``; nothing where it does (2.2).
+
+    ``tdx`` is TEE_TCB_SVN of a trust domain. Where its second byte names a version of the TDX module, the
+    first two are judged by the identity of that module and do not count here.
+    """
+    pairs = [
+        (f"sgx[{index}]", *pair) for index, pair in enumerate(zip(components, level.components, strict=True))
+    ]
+    pairs.append(("pcesvn", pce_svn, level.pce_svn))
+    if tdx is not None:
+        first = 2 if tdx[1] > 0 else 0
+        named = enumerate(zip(tdx, level.tdx_components, strict=True))
+        pairs += [(f"tdx[{index}]", *pair) for index, pair in named if index >= first]
+    return tuple(Gap(component=name, has=has, needs=needs) for name, has, needs in pairs if has < needs)
+
+
+def match_platform(
+    levels: Sequence[TcbLevel], components: Sequence[int], pce_svn: int, tdx: Sequence[int] | None = None
+) -> TcbLevel | None:
+    """Return the best level that the platform reaches in everything (2.2), or none."""
+    return next((level for level in levels if not gaps(level, components, pce_svn, tdx)), None)
+
+
+def shortfalls(
+    levels: Sequence[TcbLevel], components: Sequence[int], pce_svn: int, tdx: Sequence[int] | None = None
+) -> str:
     """Say by which components a platform misses the lowest level; for people."""
     if not levels:
         return "no level is published"
-    lowest = levels[-1]
-    pairs = enumerate(zip(components, lowest.components, strict=True))
-    gaps = [f"sgx[{index}] {has}<{needs}" for index, (has, needs) in pairs if has < needs]
-    if pce_svn < lowest.pce_svn:
-        gaps.append(f"pcesvn {pce_svn}<{lowest.pce_svn}")
-    return ", ".join(gaps) or "below every level"
+    missing = gaps(levels[-1], components, pce_svn, tdx)
+    return ", ".join(str(gap) for gap in missing) or "below every level"
 
 
 def match_qe(levels: Sequence[TcbLevel], isv_svn: int) -> TcbLevel | None:
-    """Return the best level that the quoting enclave reaches, or none."""
+    """Return the best level that a quoting enclave, or a TDX module, of that version reaches, or none."""
     return next((level for level in levels if isv_svn >= level.isv_svn), None)
 
 
@@ -234,42 +224,63 @@ def converge(platform: TcbStatus, qe: TcbStatus) -> TcbStatus:
     return _WORSE_WITH_OLD_QE.get(platform, platform)
 
 
-def _load(text: str, code: Code) -> dict[str, Any]:
-    try:
-        return load_json_object(text, limit=limits.MAX_SIGNED_JSON_BYTES)
-    except CollateralError as error:
-        raise RejectedError(code, str(error)) from error
-
-
-def _platform_level(item: Any, version: int) -> TcbLevel:
-    level = _Fields(item, Code.TCB_INFO_FORMAT, "a TCB level")
-    tcb = _Fields(level.value("tcb"), Code.TCB_INFO_FORMAT, "tcb")
+def _platform_level(level: Fields, version: int, tee: Tee) -> TcbLevel:
+    tcb = level.inner("tcb", "tcb")
     if version == 2:
         components = tuple(
             tcb.number(f"sgxtcbcomp{index:02d}svn", 0xFF) for index in range(1, _COMPONENTS + 1)
         )
     else:
-        entries = tcb.items("sgxtcbcomponents", _COMPONENTS)
-        components = tuple(
-            _Fields(entry, Code.TCB_INFO_FORMAT, "component").number("svn", 0xFF) for entry in entries
-        )
-        if len(components) != _COMPONENTS:
-            tcb.fail(f"has {len(components)} components, not {_COMPONENTS}")
+        components = _components(tcb, "sgxtcbcomponents")
     return TcbLevel(
         components=components,
         pce_svn=tcb.number("pcesvn", 0xFFFF),
+        tdx_components=_components(tcb, "tdxtcbcomponents") if tee is Tee.TDX else (),
         date=level.text("tcbDate"),
         status=level.text("tcbStatus"),
         advisories=level.words("advisoryIDs"),
     )
 
 
-def _qe_level(item: Any) -> TcbLevel:
-    level = _Fields(item, Code.QE_IDENTITY_FORMAT, "a QE level")
-    tcb = _Fields(level.value("tcb"), Code.QE_IDENTITY_FORMAT, "tcb")
-    return TcbLevel(
-        isv_svn=tcb.number("isvsvn", 0xFFFF),
-        date=level.text("tcbDate"),
-        status=level.text("tcbStatus"),
-        advisories=level.words("advisoryIDs"),
+def _components(tcb: Fields, name: str) -> tuple[int, ...]:
+    components = tuple(entry.number("svn", 0xFF) for entry in tcb.objects(name, _COMPONENTS, "component"))
+    if len(components) != _COMPONENTS:
+        tcb.fail(f"has {len(components)} {name}, not {_COMPONENTS}")
+    return components
+
+
+def _isv_levels(fields: Fields, where: str) -> tuple[TcbLevel, ...]:
+    levels = [
+        TcbLevel(
+            isv_svn=level.inner("tcb", "tcb").number("isvsvn", 0xFFFF),
+            date=level.text("tcbDate"),
+            status=level.text("tcbStatus"),
+            advisories=level.words("advisoryIDs"),
+        )
+        for level in fields.objects("tcbLevels", limits.MAX_TCB_LEVELS, where)
+    ]
+    return tuple(sorted(levels, key=lambda level: level.isv_svn, reverse=True))
+
+
+def _modules(fields: Fields) -> tuple[TdxModule, ...]:
+    # The oldest modules have no version and no identity of their own, and their levels are the platform's.
+    modules = [_module(fields.inner("tdxModule", "tdxModule"), "", ())]
+    if fields.optional("tdxModuleIdentities") is not None:
+        where = "a TDX module identity"
+        modules += [
+            _module(one, one.text("id"), _isv_levels(one, "a TDX module level"))
+            for one in fields.objects("tdxModuleIdentities", limits.MAX_TDX_MODULES, where)
+        ]
+    if len({module.name for module in modules}) != len(modules):
+        fields.fail("has two TDX module identities of one name")
+    return tuple(modules)
+
+
+def _module(fields: Fields, name: str, levels: tuple[TcbLevel, ...]) -> TdxModule:
+    return TdxModule(
+        name=name,
+        mr_signer=fields.octets("mrsigner", 48),
+        attributes=fields.octets("attributes", 8),
+        attributes_mask=fields.octets("attributesMask", 8),
+        levels=levels,
     )

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, Protocol
 
 INTEL: Final = "intel"
+AMD: Final = "amd"
 INSECURE_SIMULATION: Final = "insecure-simulation"
 
 
@@ -80,13 +81,33 @@ class Code(StrEnum):
     QE_TCB_NOT_SUPPORTED = "QE_TCB_NOT_SUPPORTED"
     SGX_NOT_INIT = "SGX_NOT_INIT"
     DEBUG_ENCLAVE = "DEBUG_ENCLAVE"
-    # TDX: in the taxonomy, answered UNSUPPORTED_TEE until the TDX steps are written
+    # TDX: the module (step 16) and the attributes of the trust domain (step 19)
     TD_ATTRIBUTES_RESERVED = "TD_ATTRIBUTES_RESERVED"
     TD_SEPT_VE_DISABLE = "TD_SEPT_VE_DISABLE"
+    TD_MIGRATABLE = "TD_MIGRATABLE"
+    TD_SERVICE_TD = "TD_SERVICE_TD"
     TDX_SEAM_ATTRIBUTES = "TDX_SEAM_ATTRIBUTES"
     TDX_MODULE_MRSIGNER = "TDX_MODULE_MRSIGNER"
     TDX_MODULE_UNKNOWN = "TDX_MODULE_UNKNOWN"
     TDX_MODULE_TCB_NOT_SUPPORTED = "TDX_MODULE_TCB_NOT_SUPPORTED"
+    # RA-TLS: the certificate around the evidence (1.3)
+    RATLS_CERTIFICATE = "RATLS_CERTIFICATE"
+    RATLS_KEY_BINDING = "RATLS_KEY_BINDING"
+    # SEV-SNP (1.4); what has a counterpart above uses its code
+    CRL_MISSING = "CRL_MISSING"
+    HCL_NEEDS_TPM_QUOTE = "HCL_NEEDS_TPM_QUOTE"
+    SNP_RESERVED = "SNP_RESERVED"
+    SNP_SIGNING_KEY = "SNP_SIGNING_KEY"
+    SNP_CERT_EXTENSION = "SNP_CERT_EXTENSION"
+    SNP_PRODUCT = "SNP_PRODUCT"
+    SNP_TCB_MISMATCH = "SNP_TCB_MISMATCH"
+    SNP_CHIP_ID = "SNP_CHIP_ID"
+    SNP_MIGRATION = "SNP_MIGRATION"
+    SNP_SMT = "SNP_SMT"
+    SNP_VMPL = "SNP_VMPL"
+    SNP_TCB_TOO_LOW = "SNP_TCB_TOO_LOW"
+    SNP_GUEST_SVN = "SNP_GUEST_SVN"
+    SNP_AUTHOR_KEY = "SNP_AUTHOR_KEY"
 
 
 class TcbStatus(StrEnum):
@@ -99,6 +120,35 @@ class TcbStatus(StrEnum):
     OUT_OF_DATE_CONFIGURATION_NEEDED = "OutOfDateConfigurationNeeded"
     SW_HARDENING_NEEDED = "SWHardeningNeeded"
     CONFIGURATION_AND_SW_HARDENING_NEEDED = "ConfigurationAndSWHardeningNeeded"
+    TD_RELAUNCH_ADVISED = "TDRelaunchAdvised"
+    TD_RELAUNCH_ADVISED_CONFIGURATION_NEEDED = "TDRelaunchAdvisedConfigurationNeeded"
+
+
+class Tee(StrEnum):
+    """What kind of trusted execution environment reported."""
+
+    SGX = "sgx"
+    TDX = "tdx"
+    SNP = "snp"
+
+
+class AttestedReport(Protocol):
+    """What the reports of every TEE have in common; ``isinstance`` tells which one it is."""
+
+    @property
+    def tee(self) -> Tee:
+        """The kind of environment."""
+        ...
+
+    @property
+    def report_data(self) -> bytes:
+        """The 64 bytes that the environment asked to be bound to."""
+        ...
+
+    @property
+    def debug(self) -> bool:
+        """Whether its host may look into its memory."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +163,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """The enclave report of a quote (attestation.md 1.1); to be believed only with code ``OK``."""
+    """The enclave report of an SGX quote (attestation.md 1.1); to be believed only with code ``OK``."""
 
     unique_id: bytes
     signer_id: bytes
@@ -129,18 +179,65 @@ class Report:
     config_id: bytes
     config_svn: int
 
+    @property
+    def tee(self) -> Tee:
+        """Return SGX."""
+        return Tee.SGX
+
+
+SgxReport = Report
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TdReport:
+    """The report of a trust domain (attestation.md 1.2); to be believed only with code ``OK``.
+
+    The last two fields exist from TD 1.5 on: what the module is now, and the service domain that is bound.
+    """
+
+    tee_tcb_svn: bytes
+    mr_seam: bytes
+    mr_signer_seam: bytes
+    seam_attributes: bytes
+    td_attributes: bytes
+    xfam: bytes
+    mr_td: bytes
+    mr_config_id: bytes
+    mr_owner: bytes
+    mr_owner_config: bytes
+    rtmrs: tuple[bytes, bytes, bytes, bytes]
+    report_data: bytes
+    debug: bool
+    tee_tcb_svn2: bytes | None = None
+    mr_service_td: bytes | None = None
+
+    @property
+    def tee(self) -> Tee:
+        """Return TDX."""
+        return Tee.TDX
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlatformTcb:
-    """The machine, as its PCK certificate and the matched TCB level describe it."""
+    """The machine, as its PCK certificate and the matched TCB level describe it.
+
+    ``tcb_date`` is ``None`` where it reaches no level. ``instance_id`` and the three flags are there only for
+    machines whose certificate comes from the platform CA.
+    """
 
     fmspc: bytes
     pce_id: bytes
     ppid: bytes
     components: tuple[int, ...]
     pce_svn: int
-    tcb_date: str
+    tcb_date: str | None
     tcb_evaluation_number: int
+    tdx_components: tuple[int, ...] = ()
+    qe_security_version: int = 0
+    instance_id: bytes | None = None
+    dynamic: bool | None = None
+    cached_keys: bool | None = None
+    smt: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,17 +246,21 @@ class Verdict:
 
     ``report`` may be present with a code other than ``OK``, to explain; it proves nothing then. ``checks``
     lists what was compared up to and including the first failure. ``trust_domain`` is the anchor's, not the
-    evidence's.
+    evidence's. ``custom_claims`` are those of Open Enclave evidence, whose report data is their hash: what
+    such an enclave vouches for is the claims, and without any it vouches for nothing (1.3). ``within_grace``
+    says that every outdated part of the platform is dated within the policy's ``platform_grace``.
     """
 
     code: Code
     status: TcbStatus | None
     advisories: tuple[str, ...]
-    report: Report | None
+    report: AttestedReport | None
     checks: tuple[Check, ...]
     trust_domain: str
     detail: str
     platform: PlatformTcb | None = None
+    custom_claims: bytes | None = None
+    within_grace: bool = False
 
     @property
     def accepted(self) -> bool:

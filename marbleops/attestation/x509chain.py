@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
@@ -157,18 +158,23 @@ def check_crl(
 
 
 def check_crl_validity(
-    ledger: Ledger, crl: x509.CertificateRevocationList, *, label: str, at: datetime
+    ledger: Ledger,
+    crl: x509.CertificateRevocationList,
+    *,
+    label: str,
+    at: datetime,
+    grace: timedelta = timedelta(0),
 ) -> None:
-    """Check thisUpdate and nextUpdate; raises ``RejectedError`` (CRL_NOT_YET_VALID, CRL_EXPIRED)."""
-    begin, end = crl.last_update_utc, crl.next_update_utc
-    since, until, now = (
-        f"not before {begin.isoformat()}",
-        f"not after {end and end.isoformat()}",
-        at.isoformat(),
-    )
+    """Check thisUpdate, and nextUpdate with ``grace``.
+
+    Raises ``RejectedError`` (CRL_NOT_YET_VALID, CRL_EXPIRED).
+    """
+    begin, end, now = crl.last_update_utc, crl.next_update_utc, at.isoformat()
+    since, until = f"not before {begin.isoformat()}", f"not after {end and end.isoformat()}"
     ledger.require(f"{label} this update", Code.CRL_NOT_YET_VALID, ok=begin <= at, expected=since, found=now)
-    fresh = end is not None and at <= end
-    ledger.require(f"{label} next update", Code.CRL_EXPIRED, ok=fresh, expected=until, found=now)
+    fresh = end is not None and at - grace <= end
+    expected = f"{until}, with a grace of {grace}" if grace else until
+    ledger.require(f"{label} next update", Code.CRL_EXPIRED, ok=fresh, expected=expected, found=now)
 
 
 def check_not_revoked(

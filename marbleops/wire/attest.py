@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from marbleops.attestation.appraisal import Appraisal, ReferenceValues, appraise
 from marbleops.attestation.binding import coordinator_report_data
 from marbleops.attestation.dcap import verify_quote
-from marbleops.attestation.verdict import INSECURE_SIMULATION, Check, Verdict
+from marbleops.attestation.verdict import INSECURE_SIMULATION, Check, Report, Verdict
 from marbleops.manifest.digest import Digest
 
 if TYPE_CHECKING:
@@ -149,5 +149,6 @@ def _as_found(verdict: Verdict, trust: Trust) -> ReferenceValues:
             "nothing says which enclave this must be: give reference values (era) or a pinned root",
             code="no-reference-values",
         )
-    assert verdict.report is not None
+    if not isinstance(verdict.report, Report):
+        raise UntrustedCoordinator("the evidence is not an SGX enclave's", code="no-reference-values")
     return ReferenceValues(unique_id=verdict.report.unique_id.hex())

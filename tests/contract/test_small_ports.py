@@ -12,7 +12,7 @@ from coordinator.adapters.simulation import open_platform
 from coordinator.adapters.system import LATEST, SystemClock, SystemEntropy, bounded
 from coordinator.domain import pki
 from marbleops.attestation.platform.simulation import PlatformError, SimulationPlatform
-from marbleops.attestation.verdict import INSECURE_SIMULATION, Code
+from marbleops.attestation.verdict import INSECURE_SIMULATION, Code, Report
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -65,7 +65,7 @@ def test_issuer_and_verifier_agree(tmp_path: Path) -> None:
     verifier = DcapVerifier(platform.verifier(), platform.collateral)
     verdict = verifier.verify(platform.issuer().quote(b"d" * 32), at)
     assert (verdict.code, verdict.trust_domain) == (Code.OK, INSECURE_SIMULATION)
-    assert verdict.report is not None
+    assert isinstance(verdict.report, Report)
     assert verdict.report.report_data == b"d" * 32 + bytes(32)
     assert (verdict.report.product_id, verdict.report.security_version) == (3, 3)
     for junk in (b"", b"junk", bytes(5000)):

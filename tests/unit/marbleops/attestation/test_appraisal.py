@@ -32,7 +32,7 @@ def at(status: TcbStatus | None, *advisories: str) -> Verdict:
 
 
 def running(**changes: Any) -> Verdict:
-    assert VERDICT.report is not None
+    assert isinstance(VERDICT.report, Report)
     report: Report = dataclasses.replace(VERDICT.report, **changes)
     return dataclasses.replace(VERDICT, report=report)
 

@@ -20,7 +20,7 @@ from marbleops.attestation.cache import QuoteVerifier
 from marbleops.attestation.dcap import verify_quote, verify_with_memo
 from marbleops.attestation.platform.softpki import build_pki, sign
 from marbleops.attestation.platform.softquote import build_collateral
-from marbleops.attestation.verdict import Code, TcbStatus, Verdict
+from marbleops.attestation.verdict import Code, Report, TcbStatus, Verdict
 
 if TYPE_CHECKING:
     from marbleops.attestation.collateral import Collateral
@@ -67,7 +67,7 @@ def test_verdict_carries_the_report_and_the_platform() -> None:
     verdict = verify(QUOTE)
 
     assert verdict.trust_domain == "insecure-simulation"
-    assert verdict.report is not None
+    assert isinstance(verdict.report, Report)
     assert verdict.report.unique_id == smith.IDENTITY.unique_id
     assert verdict.report.signer_id == smith.IDENTITY.signer_id
     assert (verdict.report.product_id, verdict.report.security_version) == (7, 3)
@@ -140,11 +140,11 @@ def test_bad_wrappings(evidence: bytes, code: Code) -> None:
     assert verify(evidence).code is code
 
 
-def test_tdx_is_named_and_refused() -> None:
-    """A well-formed TDX header gets its own code, not that of a broken quote."""
+def test_tdx_has_versions_of_its_own() -> None:
+    """An SGX layout under a TDX header is no quote of either."""
     tdx = smith.patched(smith.patched(QUOTE, 0, b"\4"), 4, b"\x81")
 
-    assert verify(tdx).code is Code.UNSUPPORTED_TEE
+    assert verify(tdx).code is Code.QUOTE_TRUNCATED
     assert verify(smith.patched(QUOTE, 4, b"\x81")).code is Code.QUOTE_VERSION_TEE_MISMATCH
 
 
