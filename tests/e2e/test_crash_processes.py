@@ -78,7 +78,7 @@ class Stage:
 
 
 class Life:
-    """One copy of a stage, running."""
+    """One copy of a stage; ``running`` runs it."""
 
     def __init__(self, stage: Stage, folder: Path, preload: Path) -> None:
         shutil.copytree(stage.folder, folder)
@@ -89,7 +89,7 @@ class Life:
         self.shares = stage.shares
         if stage.marble is not None:
             self.mesh.remember_marble("marble", stage.marble)
-        self.process.start(LD_PRELOAD=str(preload), CRASH_PLAN=str(self.plan.file))
+        self.environ = {"LD_PRELOAD": str(preload), "CRASH_PLAN": str(self.plan.file)}
 
     def run(self, command: Callable[[Life], bool], *, crash_at: int, torn: bool) -> bool:
         """Run *command* with a crash armed; say whether it was answered."""
@@ -284,8 +284,9 @@ def check_order(kinds: str) -> None:
 
 @contextlib.contextmanager
 def running(life: Life) -> Iterator[Life]:
-    """Leave nothing running."""
+    """Start it under the plan, and leave nothing running."""
     try:
+        life.process.start(**life.environ)
         yield life
     finally:
         life.process.close()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from marbleops.approval.evidence import Piece
 
 ROOT = Path(__file__).resolve().parents[2]
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
