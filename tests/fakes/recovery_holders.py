@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
@@ -100,6 +102,7 @@ nTU0lOgg8Z2ND8wd4TqbSapv
 NAMES = tuple(_KEYS)
 
 
+@cache
 def private_key(name: str) -> rsa.RSAPrivateKey:
     """Return one holder's key."""
     key = load_pem_private_key(_KEYS[name], None, unsafe_skip_rsa_key_validation=True)

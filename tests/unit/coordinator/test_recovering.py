@@ -359,10 +359,15 @@ def _unique(made: dict[str, Any]) -> None:
     made["Config"]["SealMode"] = "UniqueKey"
 
 
-@pytest.mark.parametrize("change", [_other_keys, _unique])
 @pytest.mark.parametrize(
-    ("crash_at", "moment"),
-    [(1, Moment.WITHIN), (2, Moment.WITHIN), (3, Moment.BEFORE), (3, Moment.AFTER), (None, Moment.BEFORE)],
+    ("change", "crash_at", "moment"),
+    [
+        (_other_keys, 1, Moment.WITHIN),
+        (_unique, 2, Moment.WITHIN),
+        (_other_keys, 3, Moment.BEFORE),
+        (_other_keys, 3, Moment.AFTER),
+        (_unique, None, Moment.BEFORE),
+    ],
 )
 def test_a_crash_at_a_change_of_the_data_key(
     change: Callable[[dict[str, Any]], None], crash_at: int | None, moment: Moment

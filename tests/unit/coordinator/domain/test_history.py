@@ -12,7 +12,7 @@ from coordinator.domain import history
 from coordinator.domain.effects import decode_effects, encode_effects
 from coordinator.domain.state import Head, Ledger, Source
 from coordinator.errors import CorruptStateError, ManifestRefusedError, SealError
-from coordinator.guard import POINTER
+from coordinator.vault import POINTER
 from marbleops.approval.floors import Floors
 from marbleops.approval.record import decode_record, encode_record, record_hash
 from marbleops.manifest.digest import Digest
