@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from marbleops.attestation import limits
 from marbleops.attestation.dcap import verify_with_memo
+from marbleops.attestation.policy import DEFAULT, VerificationPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,9 +67,21 @@ class QuoteVerifier:
         return len(self._memo)
 
     def verify(
-        self, evidence: bytes, collateral: Collateral, *, at: datetime, allow_debug: bool = False
+        self,
+        evidence: bytes,
+        collateral: Collateral,
+        *,
+        at: datetime,
+        allow_debug: bool = False,
+        policy: VerificationPolicy = DEFAULT,
     ) -> Verdict:
         """Answer exactly what ``dcap.verify_quote`` answers, faster when parts were seen before."""
         return verify_with_memo(
-            evidence, collateral, anchors=self.anchors, at=at, allow_debug=allow_debug, memo=self._memo
+            evidence,
+            collateral,
+            anchors=self.anchors,
+            at=at,
+            allow_debug=allow_debug,
+            policy=policy,
+            memo=self._memo,
         )

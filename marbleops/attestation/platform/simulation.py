@@ -27,13 +27,13 @@ from marbleops.attestation.anchors import Anchors
 from marbleops.attestation.collateral import Collateral, CollateralError
 from marbleops.attestation.limits import MAX_COLLATERAL_BYTES
 from marbleops.attestation.platform.softpki import Pki, build_pki, derive
-from marbleops.attestation.platform.softquote import SimulatedIssuer, build_collateral
-from marbleops.attestation.verdict import INSECURE_SIMULATION
+from marbleops.attestation.platform.softquote import SimulatedIssuer, SimulatedTdIssuer, build_collateral
+from marbleops.attestation.verdict import INSECURE_SIMULATION, Tee
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from marbleops.attestation.platform.base import EnclaveIdentity, QuoteIssuer
+    from marbleops.attestation.platform.base import EnclaveIdentity, QuoteIssuer, TdIdentity
 
 ANCHOR_FILE: Final = "anchor.der"
 COLLATERAL_FILE: Final = "collateral.json"
@@ -119,6 +119,10 @@ class SimulationPlatform:
         """Return an issuer of quotes for an enclave of this ``identity``."""
         return SimulatedIssuer(self._seed, self._pki, identity)
 
+    def td_issuer(self, identity: TdIdentity) -> QuoteIssuer:
+        """Return an issuer of quotes for a trust domain of this ``identity``."""
+        return SimulatedTdIssuer(self._seed, self._pki, identity)
+
     def stage_collateral(
         self,
         *,
@@ -126,8 +130,9 @@ class SimulationPlatform:
         tcb_status: str = "UpToDate",
         advisories: tuple[str, ...] = (),
         revoke_pck: bool = False,
+        tee: Tee = Tee.SGX,
     ) -> Collateral:
-        """Return other collateral for this machine, unpublished: a TCB recovery, or its revocation."""
+        """Return other collateral for this machine, unpublished: a TCB recovery, its revocation, or TDX's."""
         _require_zone(at)
         return build_collateral(
             self._pki,
@@ -135,6 +140,7 @@ class SimulationPlatform:
             tcb_status=tcb_status,
             advisories=advisories,
             revoke_pck=revoke_pck,
+            tee=tee,
         )
 
     def renew(self, at: datetime) -> Collateral:

@@ -1,74 +1,42 @@
-"""Collateral and quotes of the simulation platform, in Intel's layout to the byte (attestation.md 5.3, 5.4).
+"""Quotes of the simulation platform, in Intel's layout to the byte (attestation.md 5.4).
 
-The verifier is not told that they are simulated; the family id inside and the root above say so.
+Of enclaves (version 3) and of trust domains (4 and 5). The verifier is not told that they are simulated; the
+family id inside (for a trust domain: the owner's configuration) and the root above say so.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from marbleops.attestation.collateral import Collateral
-from marbleops.attestation.platform.softpki import (
-    COMPONENTS,
-    FMSPC,
-    PCE_ID,
-    PCE_SVN,
-    Pki,
-    build_crl,
-    derive,
-    derive_key,
-    sign,
+from marbleops.attestation.platform.softcollateral import (
+    COLLATERAL_LIFE,
+    QE_PRODUCTS,
+    QE_SIGNER,
+    QE_SVN,
+    build_collateral,
 )
+from marbleops.attestation.platform.softpki import COMPONENTS, PCE_SVN, Pki, derive, derive_key, sign
 from marbleops.attestation.quote import ATTRIBUTE_DEBUG, ATTRIBUTE_INIT, ATTRIBUTE_KSS, INTEL_QE_VENDOR
+from marbleops.attestation.report import TD_DEBUG
+from marbleops.attestation.verdict import Tee
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from cryptography.hazmat.primitives.asymmetric import ec
 
-    from marbleops.attestation.platform.base import EnclaveIdentity
+    from marbleops.attestation.platform.base import EnclaveIdentity, TdIdentity
+
+__all__ = ["COLLATERAL_LIFE", "FAMILY_ID", "SimulatedIssuer", "SimulatedTdIssuer", "build_collateral"]
 
 FAMILY_ID: Final = b"INSECURE-SOFTTEE"
-COLLATERAL_LIFE: Final = timedelta(days=30)
-_ROOT_CRL_LIFE = timedelta(days=365)
-_QE_SIGNER = hashlib.sha256(b"softtee QE signer").digest()
 _QE_MEASUREMENT = hashlib.sha256(b"softtee QE").digest()
-_QE_SVN, _QE_PRODUCT = 8, 1
 _QE_AUTH_DATA = bytes(range(32))
 _MODE64, _PROVISION_KEY, _XFRM = 0x4, 0x10, 0xE7
-_EVALUATION_NUMBER = 18
-
-
-def build_collateral(
-    pki: Pki,
-    *,
-    at: datetime,
-    tcb_status: str = "UpToDate",
-    advisories: tuple[str, ...] = (),
-    revoke_pck: bool = False,
-) -> Collateral:
-    """Return collateral that is current from one hour before ``at`` for thirty days.
-
-    ``tcb_status``, ``advisories`` and ``revoke_pck`` let a test stage a TCB recovery or a revocation.
-    """
-    tcb_info = _document(_tcb_info(at, tcb_status, advisories))
-    qe_identity = _document(_qe_identity(at))
-    signing_chain = pki.tcb_signing.pem + pki.root.pem
-    revoked = (pki.pck.certificate,) if revoke_pck else ()
-    return Collateral(
-        pck_crl_issuer_chain=pki.pck_ca.pem + pki.root.pem,
-        root_ca_crl=build_crl(pki.root, at=at, valid=_ROOT_CRL_LIFE),
-        pck_crl=build_crl(pki.pck_ca, at=at, valid=COLLATERAL_LIFE, revoked=revoked),
-        tcb_info_issuer_chain=signing_chain,
-        tcb_info=tcb_info,
-        tcb_info_signature=sign(pki.tcb_signing.key, tcb_info.encode()),
-        qe_identity_issuer_chain=signing_chain,
-        qe_identity=qe_identity,
-        qe_identity_signature=sign(pki.tcb_signing.key, qe_identity.encode()),
-    )
+_TDX = 0x81
+_PEM_CHAIN, _QE_REPORT = 5, 6
+_TD10, _TD15 = 2, 3
 
 
 class SimulatedIssuer:
@@ -77,48 +45,79 @@ class SimulatedIssuer:
     def __init__(self, seed: bytes, pki: Pki, identity: EnclaveIdentity) -> None:
         self._key = derive_key(seed, "attestation")
         self._identity = identity
-        self._header = _header(derive(seed, "qe id", 16))
-        self._tail = self._signature_tail(pki)
+        self._header = _header(3, derive(seed, "qe id", 16))
+        self._tail = _point(self._key) + _certification(pki, self._key, Tee.SGX)
 
     def quote(self, report_data: bytes) -> bytes:
         """Return an Open Enclave report over ``report_data``; raises ``ValueError`` beyond 64 bytes."""
-        if len(report_data) > 64:
-            raise ValueError(f"report data is at most 64 bytes, not {len(report_data)}")
-        signed = self._header + _enclave_report(self._identity, report_data)
+        signed = self._header + _enclave_report(self._identity, _padded(report_data))
         signature_data = sign(self._key, signed) + self._tail
-        quote = signed + len(signature_data).to_bytes(4, "little") + signature_data
+        quote = signed + _sized(signature_data)
         # 1.3: version 1, type 2 (remote), size.
         header = (1).to_bytes(4, "little") + (2).to_bytes(4, "little") + len(quote).to_bytes(8, "little")
         return header + quote
 
-    def _signature_tail(self, pki: Pki) -> bytes:
-        point = self._key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)[1:]
-        report = _report(
-            attributes=ATTRIBUTE_INIT | _PROVISION_KEY,
-            unique_id=_QE_MEASUREMENT,
-            signer_id=_QE_SIGNER,
-            product_id=_QE_PRODUCT,
-            security_version=_QE_SVN,
-            family_id=bytes(16),
-            report_data=hashlib.sha256(point + _QE_AUTH_DATA).digest(),
-        )
-        chain = (pki.pck.pem + pki.pck_ca.pem + pki.root.pem).encode() + b"\0"
-        return b"".join(
-            (
-                point,
-                report,
-                sign(pki.pck.key, report),
-                len(_QE_AUTH_DATA).to_bytes(2, "little"),
-                _QE_AUTH_DATA,
-                (5).to_bytes(2, "little"),
-                len(chain).to_bytes(4, "little"),
-                chain,
-            )
-        )
+
+class SimulatedTdIssuer:
+    """Issues quotes for one trust domain on one simulated machine.
+
+    They are of version 4 for a TD 1.0 and of version 5 for a TD 1.5; ``version`` 5 also carries the former.
+    """
+
+    def __init__(self, seed: bytes, pki: Pki, identity: TdIdentity, *, version: int | None = None) -> None:
+        newer = identity.tee_tcb_svn2 is not None
+        version = version or (5 if newer else 4)
+        if version not in (4, 5) or (newer and version == 4):
+            raise ValueError(f"a quote of version {version} cannot carry this trust domain")
+        self._key = derive_key(seed, "attestation")
+        self._identity, self._newer = identity, newer
+        self._header = _header(version, derive(seed, "qe id", 16))
+        self._described = version == 5
+        self._tail = _point(self._key) + (_QE_REPORT).to_bytes(2, "little")
+        self._tail += _sized(_certification(pki, self._key, Tee.TDX))
+
+    def quote(self, report_data: bytes) -> bytes:
+        """Return a raw quote over ``report_data``; raises ``ValueError`` beyond 64 bytes."""
+        body = _td_report(self._identity, _padded(report_data))
+        if self._described:
+            kind = _TD15 if self._newer else _TD10
+            body = kind.to_bytes(2, "little") + _sized(body)
+        signed = self._header + body
+        return signed + _sized(sign(self._key, signed) + self._tail)
 
 
-def _header(qe_id: bytes) -> bytes:
-    numbers = ((3, 2), (2, 2), (0, 4), (_QE_SVN, 2), (PCE_SVN, 2))
+def _certification(pki: Pki, key: ec.EllipticCurvePrivateKey, tee: Tee) -> bytes:
+    report = _report(
+        attributes=ATTRIBUTE_INIT | _PROVISION_KEY,
+        unique_id=_QE_MEASUREMENT,
+        signer_id=QE_SIGNER,
+        product_id=QE_PRODUCTS[tee],
+        security_version=QE_SVN,
+        family_id=bytes(16),
+        report_data=hashlib.sha256(_point(key) + _QE_AUTH_DATA).digest(),
+    )
+    chain = (pki.pck.pem + pki.pck_ca.pem + pki.root.pem).encode() + b"\0"
+    auth = len(_QE_AUTH_DATA).to_bytes(2, "little") + _QE_AUTH_DATA
+    return report + sign(pki.pck.key, report) + auth + _PEM_CHAIN.to_bytes(2, "little") + _sized(chain)
+
+
+def _point(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)[1:]
+
+
+def _sized(content: bytes) -> bytes:
+    return len(content).to_bytes(4, "little") + content
+
+
+def _padded(report_data: bytes) -> bytes:
+    if len(report_data) > 64:
+        raise ValueError(f"report data is at most 64 bytes, not {len(report_data)}")
+    return report_data.ljust(64, b"\0")
+
+
+def _header(version: int, qe_id: bytes) -> bytes:
+    tee, svns = (0, (QE_SVN, PCE_SVN)) if version == 3 else (_TDX, (0, 0))
+    numbers = ((version, 2), (2, 2), (tee, 4), (svns[0], 2), (svns[1], 2))
     start = b"".join(value.to_bytes(size, "little") for value, size in numbers)
     return start + INTEL_QE_VENDOR + qe_id + bytes(4)
 
@@ -159,66 +158,22 @@ def _report(
     return bytes(body)
 
 
-def _document(value: dict[str, Any]) -> str:
-    return json.dumps(value, separators=(",", ":"))
-
-
-def _dates(at: datetime) -> dict[str, str]:
-    layout = "%Y-%m-%dT%H:%M:%SZ"
-    return {
-        "issueDate": (at - timedelta(hours=1)).strftime(layout),
-        "nextUpdate": (at + COLLATERAL_LIFE).strftime(layout),
-    }
-
-
-def _level(
-    components: tuple[int, ...], pce_svn: int, date: str, status: str, *advisories: str
-) -> dict[str, Any]:
-    level: dict[str, Any] = {
-        "tcb": {"sgxtcbcomponents": [{"svn": svn} for svn in components], "pcesvn": pce_svn},
-        "tcbDate": f"{date}T00:00:00Z",
-        "tcbStatus": status,
-    }
-    return level | ({"advisoryIDs": list(advisories)} if advisories else {})
-
-
-def _tcb_info(at: datetime, status: str, advisories: tuple[str, ...]) -> dict[str, Any]:
-    older = tuple(max(svn - 1, 0) for svn in COMPONENTS)
-    return {
-        "id": "SGX",
-        "version": 3,
-        **_dates(at),
-        "fmspc": FMSPC.hex().upper(),
-        "pceId": PCE_ID.hex(),
-        "tcbType": 0,
-        "tcbEvaluationDataNumber": _EVALUATION_NUMBER,
-        "tcbLevels": [
-            _level(COMPONENTS, PCE_SVN, "2024-11-13", status, *advisories),
-            _level(older, PCE_SVN, "2024-03-13", "OutOfDate", "INTEL-SA-01036"),
-            _level(older, 5, "2018-01-04", "OutOfDate", "INTEL-SA-00106"),
-        ],
-    }
-
-
-def _qe_identity(at: datetime) -> dict[str, Any]:
-    return {
-        "id": "QE",
-        "version": 2,
-        **_dates(at),
-        "tcbEvaluationDataNumber": _EVALUATION_NUMBER,
-        "miscselect": "00000000",
-        "miscselectMask": "FFFFFFFF",
-        "attributes": "11000000000000000000000000000000",
-        "attributesMask": "FBFFFFFFFFFFFFFF0000000000000000",
-        "mrsigner": _QE_SIGNER.hex().upper(),
-        "isvprodid": _QE_PRODUCT,
-        "tcbLevels": [
-            {"tcb": {"isvsvn": _QE_SVN}, "tcbDate": "2024-03-13T00:00:00Z", "tcbStatus": "UpToDate"},
-            {
-                "tcb": {"isvsvn": 6},
-                "tcbDate": "2021-11-10T00:00:00Z",
-                "tcbStatus": "OutOfDate",
-                "advisoryIDs": ["INTEL-SA-00615"],
-            },
-        ],
-    }
+def _td_report(identity: TdIdentity, report_data: bytes) -> bytes:
+    attributes = identity.attributes | (TD_DEBUG if identity.debug else 0)
+    parts = [
+        identity.tee_tcb_svn,
+        hashlib.sha384(b"softtee TDX module").digest(),
+        bytes(48),  # signed by Intel, whose signer the module reports as zeros
+        bytes(8),
+        attributes.to_bytes(8, "little"),
+        identity.xfam.to_bytes(8, "little"),
+        identity.mr_td,
+        identity.mr_config_id,
+        identity.mr_owner,
+        FAMILY_ID.ljust(48, b"\0"),
+        *identity.rtmrs,
+        report_data,
+    ]
+    if identity.tee_tcb_svn2 is not None:
+        parts += [identity.tee_tcb_svn2, identity.mr_service_td]
+    return b"".join(parts)
