@@ -63,34 +63,47 @@ def run_batch(host: Host, against: str, states: dict[str, Any], cases: list[Case
     session: Session | None = None
     for number, case in enumerate(cases):
         try:
-            if session is None:
-                session = Session(host, against, host.fresh(case.get("environ", {})))
-                wrong = session.run(states[case["needs"]], Scope(People()))
-                if wrong:
-                    yield Outcome(case, wrong=[f"cannot reach the state {case['needs']!r}", *wrong])
-                    session.close()
-                    session = None
-                    continue
-            session.call_from(number)
-            outcome = run_case(session, case)
+            session = session or _prepare(host, against, case, states[case["needs"]])
         except Unable as reason:
             yield Outcome(case, skipped=str(reason))
             continue
+        except CannotPrepareError as error:
+            yield Outcome(case, wrong=[str(error)])
+            continue
+        session.call_from(number)
+        outcome = run_case(session, case)
         yield outcome
         if outcome.wrong or case.get("spends"):
+            host.touched()
             session.close()
             session = None
     if session is not None:
         session.close()
 
 
+class CannotPrepareError(Exception):
+    """The state that a case needs cannot be reached."""
+
+
+def _prepare(host: Host, against: str, case: Case, steps: list[dict[str, Any]]) -> Session:
+    """Bring a fresh Coordinator into the state that *case* needs."""
+    session = Session(host, against, host.fresh(case.get("environ", {})))
+    if steps:
+        host.touched()
+    wrong = session.run(steps, Scope(People()))
+    if wrong:
+        session.close()
+        raise CannotPrepareError(f"cannot reach the state {case['needs']!r}: {'; '.join(wrong)}")
+    return session
+
+
 def batches(cases: list[Case], size: int) -> list[list[Case]]:
-    """Split into lists whose cases can share a Coordinator: same need, same environment, spenders last."""
+    """Split into lists that can share a Coordinator; first those that leave it empty, last those that use it up."""
     shared: dict[str, list[Case]] = {}
     for case in cases:
-        key = json.dumps([case["needs"], case.get("environ", {}), bool(case.get("spends"))], sort_keys=True)
+        key = json.dumps([bool(case.get("spends")), case.get("environ", {}), case["needs"] != "empty"])
         shared.setdefault(key, []).append(case)
-    return [group[n : n + size] for group in shared.values() for n in range(0, len(group), size)]
+    return [shared[key][n : n + size] for key in sorted(shared) for n in range(0, len(shared[key]), size)]
 
 
 def run_all(against: str, cases: list[Case], states: dict[str, Any]) -> list[Outcome]:

@@ -38,6 +38,9 @@ class Host(Protocol):
     def fresh(self, environ: Mapping[str, str]) -> Target:
         """Start a Coordinator without any state."""
 
+    def touched(self) -> None:
+        """Take note that the Coordinator has a state now."""
+
     def restart(self) -> Target:
         """Start the same one again with the state it had."""
 
@@ -57,18 +60,22 @@ class Given:
 
     target: Target
     reset: str | None = None
-    used: bool = False
+    has_state: bool = False
 
     def fresh(self, environ: Mapping[str, str]) -> Target:
-        """Run the reset command; the first time, the Coordinator is taken as it is."""
+        """Take the Coordinator as it is while it has no state, else run the reset command."""
         if environ:
             raise Unable("needs a Coordinator started with " + ", ".join(environ))
-        if self.reset is not None:
-            subprocess.run(shlex.split(self.reset), check=True)
-        elif self.used:
+        if self.has_state and self.reset is None:
             raise Unable("needs another fresh Coordinator: give --reset-command")
-        self.used = True
+        if self.has_state and self.reset is not None:
+            subprocess.run(shlex.split(self.reset), check=True)
+            self.has_state = False
         return self.target
+
+    def touched(self) -> None:
+        """Remember it."""
+        self.has_state = True
 
     def restart(self) -> Target:
         """Not from outside."""
@@ -144,6 +151,9 @@ class Ours:
         self._number += 1
         self._environ = dict(environ)
         return self._start()
+
+    def touched(self) -> None:
+        """Nothing: every fresh one has a folder of its own."""
 
     def restart(self) -> Target:
         """Start again on the same machine."""

@@ -163,11 +163,13 @@ def _tls(session: Session, step: dict[str, Any], scope: Scope) -> list[str]:
 
 
 def _restart(session: Session, _step: dict[str, Any], _scope: Scope) -> list[str]:
+    session.rest.close()  # an idle connection would make an orderly end wait
     session.replaced_by(session.host.restart())
     return []
 
 
 def _lose_key(session: Session, _step: dict[str, Any], _scope: Scope) -> list[str]:
+    session.rest.close()
     session.replaced_by(session.host.lose_key())
     return []
 
