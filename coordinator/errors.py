@@ -155,7 +155,7 @@ class ForeignSealError(SealError):
 
 
 class GitOpsEnforcedError(CoordinatorError):
-    """A call of MarbleRun's owners where signed commits decide (approvals.md section 3, Side doors closed)."""
+    """A call of MarbleRun's owners where signed commits decide (approvals.md section 3)."""
 
     def __init__(self) -> None:
         super().__init__(
