@@ -265,6 +265,18 @@ DERIVATION = [
         needs="deployed",
     ),
     case(
+        "derive-removed-and-added-again",
+        "A private key that was removed and comes back is another one here; MarbleRun derives the old one again.",
+        "core 5.3, 6.4",
+        update(owned(**DERIVED)),
+        _key("bound", capture("k")),
+        update(owned()),
+        update(owned(**DERIVED)),
+        _key("bound", {"$differs": "k"}) | {"marblerun": activated(Env={"K": ref("k")})},
+        needs="deployed",
+        differs="D31",
+    ),
+    case(
         "derive-private-certificates-are-new-each-time",
         "A private certificate is made anew at every activation, under the marble root.",
         "core 5.5, 14.2 TestActivate",
