@@ -2,7 +2,7 @@
 
 Roots are pinned by public key, not by certificate: Intel has two root certificates with one key
 (attestation.md 2.1, step 4). There is no default: whoever verifies names the anchors, and simulation is never
-one of Intel's.
+one of Intel's or AMD's.
 """
 
 from __future__ import annotations
@@ -16,10 +16,19 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import NameOID
 
-from marbleops.attestation.verdict import INSECURE_SIMULATION, INTEL
+from marbleops.attestation.verdict import AMD, INSECURE_SIMULATION, INTEL
 
 INTEL_ROOT_SPKI_SHA256: Final = bytes.fromhex(
     "a0af031289f5d5d4132f9186068a7fc13628633ba235777472e29b6b6c67a49e"
+)
+# The keys of ARK-Milan, ARK-Genoa and ARK-Turin, as kdsintf.amd.com publishes their certificates (1.4).
+AMD_ROOTS_SPKI_SHA256: Final = frozenset(
+    bytes.fromhex(pin)
+    for pin in (
+        "9f056bee44377e29308cb5ffa895bdfb62d18881fa6bed8d6f075b0204089cb9",
+        "429a69c9422aa258ee4d8db5fcda9c6470ef15f8cd5a9cebd6cbc7d90b863831",
+        "4f125410563a2ab9a50356f9243f6fe0b6f73de98603f53f90339c70e9d7ad08",
+    )
 )
 SIMULATION_ORGANIZATION: Final = "INSECURE software TEE (not Intel)"
 
@@ -39,6 +48,11 @@ class Anchors:
     def intel(cls) -> Anchors:
         """Return Intel's SGX root key."""
         return cls(spki_sha256=frozenset({INTEL_ROOT_SPKI_SHA256}), trust_domain=INTEL)
+
+    @classmethod
+    def amd(cls) -> Anchors:
+        """Return AMD's root keys for SEV-SNP, one for each product line."""
+        return cls(spki_sha256=AMD_ROOTS_SPKI_SHA256, trust_domain=AMD)
 
     @classmethod
     def simulation(cls, root_der: bytes) -> Anchors:

@@ -1,8 +1,8 @@
-"""A strict reader of the few DER types that Intel's PCK extension uses (X.690, section 8 and 10.1).
+"""A strict reader of the few DER types that Intel's and AMD's certificates use (X.690, section 8 and 10.1).
 
 One element at a time, definite and shortest lengths only, nothing left over. It exists because
-``cryptography`` hands out unknown extensions as bytes, and because a lenient reader would accept two
-encodings of one platform.
+``cryptography`` hands out unknown extensions as bytes, because it may refuse AMD's certificates one day (1.4)
+and because a lenient reader would accept two encodings of one platform.
 """
 
 from __future__ import annotations
@@ -12,10 +12,19 @@ from typing import Final
 
 BOOLEAN: Final = 0x01
 INTEGER: Final = 0x02
+BIT_STRING: Final = 0x03
 OCTET_STRING: Final = 0x04
+NULL: Final = 0x05
 OBJECT_IDENTIFIER: Final = 0x06
 ENUMERATED: Final = 0x0A
+UTF8_STRING: Final = 0x0C
+PRINTABLE_STRING: Final = 0x13
+IA5_STRING: Final = 0x16
+UTC_TIME: Final = 0x17
+GENERALIZED_TIME: Final = 0x18
 SEQUENCE: Final = 0x30
+SET: Final = 0x31
+CONTEXT: Final = 0xA0  # plus the number of an explicitly tagged member
 
 
 class DerError(ValueError):
@@ -28,6 +37,20 @@ class Element:
 
     tag: int
     content: bytes
+
+    @property
+    def encoding(self) -> bytes:
+        """Return the element as it was read: DER has one encoding for it."""
+        return encode(self.tag, self.content)
+
+
+def encode(tag: int, content: bytes) -> bytes:
+    """Return an element whose length is in its shortest form."""
+    size = len(content)
+    if size < 0x80:
+        return bytes([tag, size]) + content
+    digits = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes([tag, 0x80 | len(digits)]) + digits + content
 
 
 def read_all(data: bytes) -> tuple[Element, ...]:
