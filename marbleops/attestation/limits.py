@@ -23,7 +23,7 @@ MAX_TDX_MODULES: Final = 16  # identities in TCB info; Intel publishes two
 MAX_CERTIFICATE_BYTES: Final = 48 * 1024  # an RA-TLS certificate: evidence, a key and little else
 MAX_CBOR_DEPTH: Final = 4
 MAX_CBOR_ITEMS: Final = 64  # in one array or map
-MAX_GRACE: Final = timedelta(days=366)
+MAX_GRACE: Final = timedelta(days=5 * 366)  # TCB dates lie up to two years behind the standard set (2.5)
 MAX_SNP_CERTIFICATE_BYTES: Final = 4096  # AMD's are 1.3 to 1.7 KiB
 MAX_SNP_CERTIFICATES: Final = 32  # handed over together; three are used
 MAX_SNP_CRLS: Final = 8

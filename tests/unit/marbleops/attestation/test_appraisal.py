@@ -10,11 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conformance import quotesmith as smith
+from conformance import tdsmith
 from marbleops.attestation.anchors import Anchors
-from marbleops.attestation.appraisal import Appraisal, ReferenceValues, appraise
+from marbleops.attestation.appraisal import (
+    Appraisal,
+    ReferenceValues,
+    TdReferenceValues,
+    appraise,
+    appraise_td,
+)
 from marbleops.attestation.binding import coordinator_report_data, marble_report_data
 from marbleops.attestation.dcap import verify_quote
-from marbleops.attestation.verdict import Code, Report, TcbStatus, Verdict
+from marbleops.attestation.policy import VerificationPolicy
+from marbleops.attestation.verdict import Code, Report, TcbStatus, TdReport, Verdict
 
 VERDICT = verify_quote(
     smith.raw_quote(), smith.collateral(), anchors=Anchors.simulation(smith.ANCHOR), at=smith.AT
@@ -178,3 +186,105 @@ def test_bindings() -> None:
     assert marble_report_data(b"").hex() == empty
     assert coordinator_report_data(b"root", b"nonce") == marble_report_data(b"rootnonce")
     assert coordinator_report_data(b"root") == marble_report_data(b"root")
+
+
+TD = TdReferenceValues(mr_td=tdsmith.IDENTITY.mr_td, rtmrs=(*tdsmith.IDENTITY.rtmrs[:2], None, None))
+TD_POLICY = VerificationPolicy(allow_debug=True, td_sept_ve_disable_required=False)
+
+
+def judge_td(quote: bytes, report_data: bytes = smith.REPORT_DATA, **changes: Any) -> Appraisal:
+    verdict = verify_quote(
+        quote,
+        tdsmith.collateral(),
+        anchors=Anchors.simulation(smith.ANCHOR),
+        at=smith.AT,
+        policy=TD_POLICY,
+    )
+    return appraise_td(verdict, dataclasses.replace(TD, **changes), report_data=report_data)
+
+
+def test_a_wanted_domain() -> None:
+    """An accepted domain leaves nothing to say; every comparison is listed, also what is never left out."""
+    appraisal = judge_td(tdsmith.quote())
+
+    assert (appraisal.accepted, appraisal.reason) == (True, "")
+    assert [check.name for check in appraisal.checks] == [
+        "Evidence",
+        "TCB status",
+        "Advisories",
+        "Report data",
+        "Report data tail",
+        "Package",
+        "Debug",
+        "MRTD",
+        "RTMR0",
+        "RTMR1",
+        "Migratable",
+        "Service TD",
+    ]
+
+
+OTHER = b"\x01" * 48
+BITS = (1 << 28).to_bytes(8, "little")
+MIGRATABLE = tdsmith.SEPT_VE_DISABLE | tdsmith.MIGRATABLE
+
+
+@pytest.mark.parametrize(
+    ("quote", "changes", "failing"),
+    [
+        (tdsmith.quote(), {"mr_td": OTHER}, ["MRTD"]),
+        (tdsmith.quote(), {"rtmrs": (None, None, OTHER, None)}, ["RTMR2"]),
+        (tdsmith.quote(), {"mr_td": None}, ["Package"]),
+        (tdsmith.quote(), {"rtmrs": (None,) * 4}, ["Package"]),
+        (tdsmith.quote(), {"mr_config_id": OTHER}, ["MRCONFIGID"]),
+        (tdsmith.quote(), {"mr_owner": OTHER, "mr_owner_config": OTHER}, ["MROWNER", "MROWNERCONFIG"]),
+        (tdsmith.quote(), {"mr_seam": (OTHER,)}, ["MRSEAM"]),
+        (tdsmith.quote(), {"td_attributes": bytes(8)}, ["TD attributes"]),
+        (tdsmith.quote(attributes=0), {"td_attributes": BITS}, ["TD attributes"]),
+        (tdsmith.quote(), {"td_attributes": bytes(8), "td_attributes_mask": b"\xff" + bytes(7)}, []),
+        (tdsmith.quote(), {"xfam": b"\xe7" + bytes(7)}, ["XFAM"]),
+        (tdsmith.quote(), {"xfam": b"\xe7" + bytes(7), "xfam_mask": b"\xff" + bytes(7)}, []),
+        (tdsmith.quote(debug=True), {}, ["Debug"]),
+        (tdsmith.quote(), {"debug": True}, ["Debug"]),
+        (tdsmith.quote(debug=True), {"debug": True, "mr_td": None}, []),
+        (tdsmith.quote(attributes=MIGRATABLE), {}, ["Migratable"]),
+        (tdsmith.quote(attributes=MIGRATABLE), {"migratable": True}, []),
+        (tdsmith.td15(), {}, []),
+        (tdsmith.td15(mr_service_td=OTHER), {}, ["Service TD"]),
+        (tdsmith.td15(mr_service_td=OTHER), {"mr_service_td": OTHER}, []),
+        (tdsmith.td15(), {"mr_service_td": OTHER}, ["Service TD"]),
+        (tdsmith.td15(launched=(4, 1, 3)), {}, ["TCB status"]),
+        (tdsmith.td15(launched=(4, 1, 3)), {"accepted_tcb_statuses": ("TDRelaunchAdvised",)}, []),
+        (tdsmith.quote(report_data=b"other"), {}, ["Report data"]),
+    ],
+)
+def test_domain_fields(quote: bytes, changes: dict[str, Any], failing: list[str]) -> None:
+    """Exactly the fields that differ fail, and the reason names them."""
+    appraisal = judge_td(quote, **changes)
+
+    assert [check.name for check in appraisal.checks if not check.ok] == failing, appraisal.reason
+    assert all(name in appraisal.reason for name in failing)
+
+
+def test_domains_may_use_all_of_their_report_data() -> None:
+    """A hash of 64 bytes is compared whole (1.3, the last row)."""
+    whole = bytes(range(64))
+
+    assert judge_td(tdsmith.quote(report_data=whole), whole).accepted
+    assert not judge_td(tdsmith.quote(report_data=whole), whole[::-1]).accepted
+    with pytest.raises(ValueError, match="32 bytes"):
+        judge_td(tdsmith.quote(), b"short")
+
+
+def test_an_enclave_is_no_domain_and_the_reverse() -> None:
+    """Reference values of one kind never admit the other."""
+    td = verify_quote(
+        tdsmith.quote(), tdsmith.collateral(), anchors=Anchors.simulation(smith.ANCHOR), at=smith.AT
+    )
+
+    assert isinstance(td.report, TdReport)
+    assert "TEE: package asks for sgx" in appraise(td, REFERENCE, report_data=smith.REPORT_DATA).reason
+    assert "TEE: package asks for tdx" in appraise_td(VERDICT, TD, report_data=smith.REPORT_DATA).reason
+    for change in ({"mr_td": b"short"}, {"xfam_mask": b""}, {"mr_service_td": b""}):
+        with pytest.raises(ValueError, match="bytes"):
+            TdReferenceValues(**change)  # type: ignore[arg-type]
