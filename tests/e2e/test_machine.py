@@ -430,6 +430,7 @@ def test_a_whole_life() -> None:
         lambda: life.read_secret(user="bob", name="token"),
         lambda: life.activate(kind="backend", version=1, uuid=UUIDS[0]),
         lambda: life.count(marble=MARBLES[0], value=5),
+        life.crash,  # with nothing after it that would write what it did not
         lambda: life.count(marble=MARBLES[0], value=4),
         lambda: life.raise_version(user="alice", version=3),
         lambda: life.raise_version(user="alice", version=2),
@@ -437,6 +438,7 @@ def test_a_whole_life() -> None:
         lambda: life.count(marble=MARBLES[0], value=6),  # of an authority that is gone
         lambda: life.activate(kind="backend", version=1, uuid=UUIDS[0]),
         lambda: life.activate(kind="backend", version=3, uuid=UUIDS[1]),
+        life.crash,
         lambda: life.activate(kind="backend", version=3, uuid=UUIDS[0]),  # beyond the budget
         lambda: life.activate(kind="frontend", version=1, uuid=UUIDS[0]),
         lambda: life.set_again(raw=plain_mesh.manifest()),
