@@ -28,6 +28,8 @@ check: dev ## Formatting, lint, types, import contracts, generated files
 conformance: dev ## Rebuild the cases, run them, fail if the committed ones differ
 	@$(BIN)/python -m conformance.build --check
 	@$(BIN)/python -m conformance.run
+	@$(BIN)/python -m conformance.wire.build --check
+	@$(BIN)/python -m conformance.wire
 
 fuzz: dev ## A short run of every fuzz target (longer: RUNS=100000)
 	@for target in fuzz/fuzz_*.py; do echo "$$target"; $(BIN)/python -m fuzz.$$(basename $$target .py) --runs $${RUNS:-2000} || exit 1; done
