@@ -25,7 +25,7 @@ COMMON_NAME: Final = bytes.fromhex("550403")
 _RSASSA_PSS = bytes.fromhex("2a864886f70d01010a")
 _MGF1 = bytes.fromhex("2a864886f70d010108")
 _SHA384 = bytes.fromhex("608648016503040202")
-_TIME_FORMATS = {der.UTC_TIME: ("%y%m%d%H%M%SZ", 13), der.GENERALIZED_TIME: ("%Y%m%d%H%M%SZ", 15)}
+_TIME_DIGITS = {der.UTC_TIME: 12, der.GENERALIZED_TIME: 14}
 _PSS = padding.PSS(mgf=padding.MGF1(hashes.SHA384()), salt_length=48)
 
 
@@ -238,17 +238,17 @@ def _revoked(entry: der.Element) -> int:
 
 
 def _time(element: der.Element) -> datetime:
-    if element.tag not in _TIME_FORMATS:
+    if element.tag not in _TIME_DIGITS:
         raise der.DerError(f"expected a time, found tag 0x{element.tag:02x}")
-    layout, size = _TIME_FORMATS[element.tag]
     text = _text(element.content, "ascii")
-    if len(text) != size:
+    digits, zone = text[:-1], text[-1:]
+    if zone != "Z" or len(digits) != _TIME_DIGITS[element.tag] or not digits.isdigit():
         raise der.DerError("a time is not in whole seconds of UTC")
+    if element.tag == der.UTC_TIME:  # RFC 5280, 4.1.2.5.1: two digits mean 1950 to 2049
+        digits = ("20" if digits < "5" else "19") + digits
+    month, day, hour, minute, second = (int(digits[at : at + 2]) for at in range(4, 14, 2))
     try:
-        # RFC 5280, 4.1.2.5.1: two digits mean 1950 to 2049; strptime's turning point is another.
-        if element.tag == der.UTC_TIME:
-            layout, text = "%Y" + layout[2:], ("20" if text[:2] < "50" else "19") + text
-        return datetime.strptime(text, layout).replace(tzinfo=UTC)
+        return datetime(int(digits[:4]), month, day, hour, minute, second, tzinfo=UTC)
     except ValueError as error:
         raise der.DerError(f"not a time: {error}") from error
 

@@ -163,9 +163,10 @@ def plain_name(certificate: Certificate) -> str:
 
 
 def _best(candidates: Iterable[Certificate], fits: Callable[[Certificate], bool]) -> Certificate | None:
-    # Where none fits, the first one is checked, and the check says what is wrong with it.
+    # Only several need choosing between. Where none fits, the checks say what is wrong with the first one.
     listed = list(candidates)
-    return next((one for one in listed if fits(one)), listed[0] if listed else None)
+    chosen = filter(fits, listed) if len(listed) > 1 else ()
+    return next(iter(chosen), listed[0] if listed else None)
 
 
 def _fits(leaf: Certificate, kind: SigningKey, report: SnpReport) -> bool:
