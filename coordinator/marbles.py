@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import uuid as uuids
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from coordinator.core import Core
     from coordinator.domain.activation import ActivationRequest, Admission, RenderedParameters
-    from coordinator.domain.state import Ledger
+    from coordinator.domain.state import Ledger, State
     from coordinator.guard import LedgerChange
     from marbleops.attestation.verdict import Verdict
 
@@ -41,9 +41,11 @@ MAX_COUNTER_NAME_BYTES = 256
 MAX_COUNTER_VALUE = 2**64 - 1
 _UNREADABLE = (
     ValueError,
+    KeyError,
     TypeError,
     InvalidSignature,
     x509.ExtensionNotFound,
+    x509.InvalidVersion,
     InvalidMarbleRequestError,
 )
 _ATTEMPTS = 16
@@ -56,6 +58,7 @@ class MarbleIdentity:
 
     type: str
     uuid: str
+    certificate: bytes = field(repr=False)
 
 
 class Marbles:
@@ -108,12 +111,13 @@ class Marbles:
             WrongPhaseError: nothing is enforced.
             MarbleUnauthenticatedError: it is not the certificate (DER) of a marble.
         """
-        state = self._core.running()
+        return self._identify(self._core.running(), certificates)
+
+    def _identify(self, state: State, certificates: Sequence[bytes]) -> MarbleIdentity:
         issuer = state.authorities.marble_root.certificate
         for encoded in certificates[:1]:
             with contextlib.suppress(*_UNREADABLE):
-                leaf = x509.load_der_x509_certificate(encoded)
-                return _identity(leaf, issuer, self._core.ports.clock.now())
+                return _identity(encoded, issuer, self._core.ports.clock.now())
         raise MarbleUnauthenticatedError
 
     def count(self, marble: MarbleIdentity, name: str, value: int) -> int:
@@ -121,8 +125,10 @@ class Marbles:
 
         Raises:
             WrongPhaseError: nothing is enforced. CounterRefusedError: beyond what is kept.
+            MarbleUnauthenticatedError: an update has come since the marble was authenticated.
         """
         state = self._core.running()
+        marble = self._identify(state, (marble.certificate,))
         if len(name.encode()) > MAX_COUNTER_NAME_BYTES:
             raise CounterRefusedError(f"the name of a counter has at most {MAX_COUNTER_NAME_BYTES} bytes")
         if not 0 <= value <= MAX_COUNTER_VALUE:
@@ -160,8 +166,9 @@ def _counted(ledger: Ledger, counter: str, value: int) -> Ledger:
     return replace(ledger, counters=MappingProxyType({**ledger.counters, counter: value}))
 
 
-def _identity(certificate: x509.Certificate, issuer: x509.Certificate, at: datetime) -> MarbleIdentity:
-    """Read a marble's identity from its leaf; whatever is wrong is a ValueError or one of x509's errors."""
+def _identity(encoded: bytes, issuer: x509.Certificate, at: datetime) -> MarbleIdentity:
+    """Read a marble's identity from its leaf; whatever is wrong is one of the unreadable errors."""
+    certificate = x509.load_der_x509_certificate(encoded)
     certificate.verify_directly_issued_by(issuer)
     if not certificate.not_valid_before_utc <= at <= certificate.not_valid_after_utc:
         raise ValueError("expired")
@@ -173,4 +180,5 @@ def _identity(certificate: x509.Certificate, issuer: x509.Certificate, at: datet
     kind = certificate.extensions.get_extension_for_oid(MARBLE_TYPE_OID).value
     if len(names) != 1 or not isinstance(kind, x509.UnrecognizedExtension):
         raise ValueError("not the certificate of a marble")
-    return MarbleIdentity(type=kind.value.decode(), uuid=activation.parse_uuid(str(names[0].value)))
+    uuid = activation.parse_uuid(str(names[0].value))
+    return MarbleIdentity(type=kind.value.decode(), uuid=uuid, certificate=encoded)

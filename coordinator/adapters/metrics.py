@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 MAX_EVENTS = 1000
 MAX_UUIDS = 10_000
-"""Different UUIDs that become labels where that is switched on; later ones share one label."""
+"""Different pairs of type and UUID that become labels where that is switched on; later ones share a label for
+each type: strangers choose both."""
 UNKNOWN = "unknown"
 OTHER = "other"
 _DURATIONS = (0.005, 0.025, 0.1, 0.5, 1, 2.5, 5)
@@ -72,7 +73,7 @@ class Metrics:
         cast("Callable[[], None]", disable_created_metrics)()  # MarbleRun has no such series
         self._registry = registry = CollectorRegistry(auto_describe=True)
         self._label_uuid = label_uuid
-        self._uuids: set[str] = set()
+        self._uuids: set[tuple[str, str]] = set()
         self._uuids_lock = threading.Lock()
         self._events: deque[ActivationEvent] = deque(maxlen=MAX_EVENTS)
         Gauge(
@@ -116,10 +117,10 @@ class Metrics:
         if not self._label_uuid:
             return (marble_type,)
         with self._uuids_lock:
-            if uuid not in self._uuids:
+            if (marble_type, uuid) not in self._uuids:
                 if len(self._uuids) >= MAX_UUIDS:
                     return (marble_type, OTHER)
-                self._uuids.add(uuid)
+                self._uuids.add((marble_type, uuid))
         return (marble_type, uuid)
 
     # Requests, as the edges tell them.

@@ -110,7 +110,7 @@ def _certificate(pem: str) -> bytes | None:
     try:
         certificate = x509.load_pem_x509_certificate(pem[begin:].encode())
         return certificate.public_bytes(Encoding.DER)
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         return None
 
 

@@ -301,7 +301,7 @@ def _parse_csr(csr: bytes) -> x509.CertificateSigningRequest:
         request = x509.load_der_x509_csr(csr)
         _ = request.subject  # read here, where what cannot be read is a refusal
         valid = request.is_signature_valid
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm) as error:
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise ActivationFailedError(
             "generating marble authentication secrets: parsing CSR: malformed"
         ) from error
@@ -334,7 +334,7 @@ def _requested_names(request: x509.CertificateSigningRequest) -> list[x509.Gener
         return dns + [x509.IPAddress(address) for address in sans.get_values_for_type(x509.IPAddress)]
     except x509.ExtensionNotFound:
         return []
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+    except (ValueError, KeyError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
         raise ActivationFailedError(
             "generating marble authentication secrets: parsing CSR: bad names"
         ) from error

@@ -42,6 +42,15 @@ _ALGORITHMS: Final = {
     SignatureAlgorithmOID.ECDSA_WITH_SHA512: 12,
 }
 _OTHER_ALGORITHM: Final = -1
+_UNREADABLE: Final = (
+    ValueError,
+    KeyError,  # an unknown TLS feature
+    TypeError,  # a bit string in a name
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+"""What ``cryptography`` raises on certificates that strangers make up; a fuzzer found them."""
 
 
 def read_certificate(der: bytes) -> CertificateTemplate:
@@ -53,7 +62,7 @@ def read_certificate(der: bytes) -> CertificateTemplate:
     try:
         certificate = x509.load_der_x509_certificate(der)
         return _read(der, certificate)
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+    except _UNREADABLE as error:
         raise CertificateTemplateError("malformed certificate: not a certificate in DER") from error
 
 

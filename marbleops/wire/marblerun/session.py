@@ -55,7 +55,10 @@ class Certificates:
         Raises:
             ValueError: not both of them, in this order, and nothing else.
         """
-        found = x509.load_pem_x509_certificates(pem)
+        try:
+            found = x509.load_pem_x509_certificates(pem)
+        except x509.InvalidVersion as error:
+            raise ValueError(str(error)) from error
         if len(found) != 2:
             raise ValueError(f"expected intermediate and root certificate, found {len(found)}")
         intermediate, root = found

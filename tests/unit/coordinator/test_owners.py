@@ -6,6 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from coordinator.core import Options
 from coordinator.domain.ownership import Rules
@@ -14,6 +16,7 @@ from coordinator.errors import (
     CoordinatorError,
     GitOpsEnforcedError,
     MarbleRefusedError,
+    MarbleUnauthenticatedError,
     NotPermittedError,
     NoUpdateInProgressError,
     SecretRefusedError,
@@ -23,7 +26,7 @@ from coordinator.errors import (
     WrongPhaseError,
 )
 from tests.fakes import mesh, shop
-from tests.fakes.logins import login
+from tests.fakes.logins import login, of_no_known_version
 from tests.fakes.small_world import SmallWorld, activation, make_csr, marble_quote
 
 if TYPE_CHECKING:
@@ -95,6 +98,21 @@ def test_package_updates_refused(
         service.owners.update(json.dumps({"Packages": update}).encode(), _user(service, user))
     assert words in str(refusal.value)
     assert service.snapshot().head == head
+
+
+def test_a_marble_that_an_update_has_shut_out_counts_nothing() -> None:
+    """Its body may come long after it was authenticated; what counts is who it is then (INV-COUNTER)."""
+    service = SmallWorld().open()
+    service.set_manifest(mesh.manifest(lambda made: made["Marbles"]["backend"].pop("Parameters")))
+    given = service.marbles.activate(activation(csr=make_csr()), marble_quote(version=2))
+    chain = x509.load_pem_x509_certificates(given.env["MARBLE_PREDEFINED_MARBLE_CERTIFICATE_CHAIN"])
+    marble = service.marbles.authenticate((chain[0].public_bytes(Encoding.DER),))
+    assert service.marbles.count(marble, "n", 1) == 0
+    service.owners.update(mesh.package_update(backend=5), _user(service, "rita"))
+    with pytest.raises(MarbleUnauthenticatedError):
+        service.marbles.count(marble, "n", 2**64 - 1)
+    with pytest.raises(MarbleUnauthenticatedError):
+        service.marbles.authenticate((of_no_known_version(login("sam").certificate_der),))
 
 
 def test_an_equal_version_is_accepted() -> None:

@@ -48,6 +48,9 @@ def test_the_uuid_is_no_label_unless_asked_for(monkeypatch: pytest.MonkeyPatch) 
     page = labelled.page().decode()
     assert page.count('coordinator_marble_activations_total{type="worker",uuid="uuid-') == 2
     assert 'coordinator_marble_activations_total{type="worker",uuid="other"} 3.0' in page
+    for marble_type in ("a", "b", "c"):  # every type with every UUID would be types times UUIDs
+        labelled.activation_attempt(marble_type, "uuid-0")
+    assert labelled.page().decode().count('uuid="uuid-0"') == 1
 
 
 def test_events_are_the_newest() -> None:

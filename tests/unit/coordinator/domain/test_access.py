@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,7 +19,7 @@ from coordinator.domain.access import (
 from coordinator.errors import ManifestRefusedError, NotPermittedError, UserUnauthenticatedError
 from marbleops.manifest.parse import Strictness, load
 from tests.fakes import mesh
-from tests.fakes.logins import login
+from tests.fakes.logins import login, of_no_known_version
 
 if TYPE_CHECKING:
     from marbleops.manifest.model import Manifest
@@ -62,7 +63,14 @@ def test_rights_are_for_every_name_or_refused() -> None:
     assert holders(_manifest(), UPDATE_MANIFEST) == mesh.ADMINS
 
 
-@pytest.mark.parametrize("pem", ["junk", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
+@pytest.mark.parametrize(
+    "pem",
+    [
+        "junk",
+        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        ssl.DER_cert_to_PEM_cert(of_no_known_version(login("sam").certificate_der)),
+    ],
+)
 def test_users_nobody_could_be_are_refused(pem: str) -> None:
     """A certificate that cannot be read names nobody, and the manifest is refused where users decide."""
 

@@ -16,7 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from coordinator.domain import pki
 from coordinator.errors import ActivationFailedError
-from tests.fakes.small_world import FakeEntropy
+from tests.fakes.small_world import FakeEntropy, make_csr
 
 AT = datetime(2026, 11, 23, 4, 24, 53, 290_000, tzinfo=UTC)
 NAMES = ("localhost", "10.1.2.3", "coordinator.example", "127.0.0.1")
@@ -115,7 +115,10 @@ def test_leaf_has_the_profile() -> None:
     assert (typed.critical, typed.value.public_bytes()) == (False, "bäckend".encode())
 
 
-@pytest.mark.parametrize("csr", [b"", b"junk", b"0" * (pki.MAX_CSR_BYTES + 1)])
+_OF_VERSION_6 = make_csr().replace(bytes.fromhex("020100"), bytes.fromhex("020105"), 1)
+
+
+@pytest.mark.parametrize("csr", [b"", b"junk", b"0" * (pki.MAX_CSR_BYTES + 1), _OF_VERSION_6])
 def test_bad_csr(csr: bytes) -> None:
     """A CSR that cannot be read is refused."""
     with pytest.raises(ActivationFailedError, match="CSR"):

@@ -26,6 +26,7 @@ from marbleops.manifest.certificate_template import (
 )
 from marbleops.manifest.errors import ManifestError
 from marbleops.manifest.parse import Strictness, load
+from tests.fakes.logins import login, of_no_known_version
 
 FULL = {
     "Subject": {
@@ -151,7 +152,32 @@ def test_refused_when_set(member: dict[str, Any], path: str) -> None:
     assert (issue.line or 0) > 1
 
 
-@pytest.mark.parametrize("text", ["?", "AAAA"])
+_OF_VERSION_6 = base64.b64encode(of_no_known_version(login("anna").certificate_der)).decode()
+
+
+def _with(extension: x509.ExtensionType, found: str, made: str) -> str:
+    """Return a certificate in which the bytes *found* of an extension are others."""
+    key = ec.derive_private_key(7, ec.SECP256R1())
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    builder = x509.CertificateBuilder(x509.Name([]), x509.Name([]), key.public_key(), 1, at, at)
+    der = (
+        builder.add_extension(extension, critical=False).sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
+    )
+    assert bytes.fromhex(found) in der
+    return base64.b64encode(der.replace(bytes.fromhex(found), bytes.fromhex(made))).decode()
+
+
+_FEATURE_98 = _with(x509.TLSFeature([x509.TLSFeatureType.status_request]), "3003020105", "3003020162")
+_BITS_IN_A_NAME = _with(
+    x509.SubjectAlternativeName(
+        [x509.DirectoryName(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a")]))]
+    ),
+    "5504030c0161",
+    "550403030161",
+)
+
+
+@pytest.mark.parametrize("text", ["?", "AAAA", _OF_VERSION_6, _FEATURE_98, _BITS_IN_A_NAME])
 def test_refused_text(text: str) -> None:
     """A text is the base64 of a certificate; MarbleRun would pass over text that is not base64."""
     with pytest.raises(CertificateTemplateError, match="malformed certificate"):

@@ -16,6 +16,7 @@ from marbleops.wire.attest import UntrustedCoordinator
 from marbleops.wire.identity import ClientIdentity, IdentityError
 from marbleops.wire.marblerun.features import SignedQuote, verify_signed_quote
 from marbleops.wire.marblerun.session import Certificates, Session, check_host
+from tests.fakes.logins import of_no_known_version
 
 PEM = serialization.Encoding.PEM
 KEY = ec.derive_private_key(7, ec.SECP256R1())
@@ -66,7 +67,10 @@ def test_the_cache_holds_intermediate_and_root_and_nothing_else() -> None:
     both = INTERMEDIATE.public_bytes(PEM) + ROOT.public_bytes(PEM)
 
     assert Certificates.from_pem(both).pem == both
-    for wrong in (ROOT.public_bytes(PEM), both + both, b"", b"rubbish"):
+    other = ssl.DER_cert_to_PEM_cert(
+        of_no_known_version(ROOT.public_bytes(serialization.Encoding.DER))
+    ).encode()
+    for wrong in (ROOT.public_bytes(PEM), both + both, b"", b"rubbish", other):
         with pytest.raises(ValueError):
             Certificates.from_pem(wrong)
     with pytest.raises(ValueError, match="not issued by"):
