@@ -406,7 +406,7 @@ class Deployment(RuleBasedStateMachine):
 
 Deployment.TestCase.settings = settings(
     max_examples=int(EXAMPLES or 2),
-    stateful_step_count=30 if EXAMPLES else 12,
+    stateful_step_count=30 if EXAMPLES else 8,
     deadline=None,
     derandomize=EXAMPLES is None,
     database=None,
