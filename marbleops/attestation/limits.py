@@ -27,6 +27,7 @@ MAX_GRACE: Final = timedelta(days=5 * 366)  # TCB dates lie up to two years behi
 MAX_SNP_CERTIFICATE_BYTES: Final = 4096  # AMD's are 1.3 to 1.7 KiB
 MAX_SNP_CERTIFICATES: Final = 32  # handed over together; three are used
 MAX_SNP_CRLS: Final = 8
+MAX_SNP_CRL_BYTES: Final = 64 * 1024  # AMD's are about 1 KiB
 MAX_SNP_TABLE_BYTES: Final = 64 * 1024  # the auxblob of configfs-TSM; real ones are 4 to 16 KiB
 DEFAULT_CACHE_ENTRIES: Final = 256
 MAX_FOUND_TEXT: Final = 200  # what a check may quote of its input in a verdict

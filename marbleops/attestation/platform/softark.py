@@ -111,7 +111,7 @@ def key_members(key: KeyDescription) -> tuple[bytes, ...]:
     if key.tcb.fmc is not None:
         levels.append((extensions.FMC, key.tcb.fmc))
     members = [
-        _member(extensions.STRUCTURE_VERSION, _integer(1)),
+        _member(extensions.STRUCTURE_VERSION, _integer(int(key.tcb.fmc is not None))),
         _member(extensions.PRODUCT_NAME, _der(der.IA5_STRING, key.line.encode())),
         *(_member(oid, _integer(level)) for oid, level in levels),
     ]

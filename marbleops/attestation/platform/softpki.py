@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.x509.oid import NameOID
 
+from marbleops.attestation import der
 from marbleops.attestation.anchors import SIMULATION_ORGANIZATION
 from marbleops.attestation.pck import EXTENSION_OID
 
@@ -198,35 +199,27 @@ def sgx_extension(seed: bytes) -> bytes:
     ppid = hashlib.sha256(b"softtee platform" + seed).digest()[:16]
     tcb = b"".join(_member(prefix + bytes([2, n]), _integer(svn)) for n, svn in enumerate(COMPONENTS, 1))
     tcb += _member(prefix + bytes([2, 17]), _integer(PCE_SVN))
-    tcb += _member(prefix + bytes([2, 18]), _element(0x04, bytes(COMPONENTS)))
+    tcb += _member(prefix + bytes([2, 18]), der.encode(der.OCTET_STRING, bytes(COMPONENTS)))
     switches = (False, False, True)  # dynamic platform, cached keys, SMT enabled
     configuration = b"".join(
-        _member(prefix + bytes([7, n]), _element(0x01, b"\xff" if on else b"\x00"))
+        _member(prefix + bytes([7, n]), der.encode(der.BOOLEAN, b"\xff" if on else b"\x00"))
         for n, on in enumerate(switches, 1)
     )
     members = (
-        (1, _element(0x04, ppid)),
-        (2, _element(0x30, tcb)),
-        (3, _element(0x04, PCE_ID)),
-        (4, _element(0x04, FMSPC)),
-        (5, _element(0x0A, b"\x01")),  # scalable
-        (6, _element(0x04, derive(seed, "platform instance", 16))),
-        (7, _element(0x30, configuration)),
+        (1, der.encode(der.OCTET_STRING, ppid)),
+        (2, der.encode(der.SEQUENCE, tcb)),
+        (3, der.encode(der.OCTET_STRING, PCE_ID)),
+        (4, der.encode(der.OCTET_STRING, FMSPC)),
+        (5, der.encode(der.ENUMERATED, b"\x01")),  # scalable
+        (6, der.encode(der.OCTET_STRING, derive(seed, "platform instance", 16))),
+        (7, der.encode(der.SEQUENCE, configuration)),
     )
-    return _element(0x30, b"".join(_member(prefix + bytes([n]), value) for n, value in members))
+    return der.encode(der.SEQUENCE, b"".join(_member(prefix + bytes([n]), value) for n, value in members))
 
 
 def _member(oid: bytes, value: bytes) -> bytes:
-    return _element(0x30, _element(0x06, oid) + value)
+    return der.encode(der.SEQUENCE, der.encode(der.OBJECT_IDENTIFIER, oid) + value)
 
 
 def _integer(value: int) -> bytes:
-    return _element(0x02, value.to_bytes(value.bit_length() // 8 + 1, "big"))
-
-
-def _element(tag: int, content: bytes) -> bytes:
-    size = len(content)
-    if size < 0x80:
-        return bytes([tag, size]) + content
-    octets = size.to_bytes((size.bit_length() + 7) // 8, "big")
-    return bytes([tag, 0x80 | len(octets)]) + octets + content
+    return der.encode(der.INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big"))

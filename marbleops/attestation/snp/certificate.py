@@ -98,14 +98,12 @@ def parse_certificate(data: bytes) -> Certificate:
     """Parse a certificate in DER; raises ``der.DerError``."""
     if len(data) > limits.MAX_SNP_CERTIFICATE_BYTES:
         raise der.DerError(f"certificate is longer than {limits.MAX_SNP_CERTIFICATE_BYTES} bytes")
-    tbs, signature = _signed(data)
-    members = list(der.read_all(der.read_one(tbs, der.SEQUENCE)))
+    tbs, signature, members = _signed(data, 2)
     if len(members) != 8:
         raise der.DerError(f"a certificate has 8 members, this one has {len(members)}")
-    version, serial, algorithm, issuer, validity, subject, key, extensions = members
+    version, serial, _, issuer, validity, subject, key, extensions = members
     if der.unsigned(_only(der.expect(version, der.CONTEXT))) != 2:
         raise der.DerError("not an X.509 certificate of version 3")
-    _check_algorithm(algorithm)
     begin, end = _pair(der.expect(validity, der.SEQUENCE))
     der.expect(key, der.SEQUENCE)
     return Certificate(
@@ -126,13 +124,11 @@ def parse_certificate(data: bytes) -> Certificate:
 
 def parse_revocation_list(data: bytes) -> RevocationList:
     """Parse a list of version 2 in DER; raises ``der.DerError``."""
-    if len(data) > limits.MAX_CRL_BYTES:
-        raise der.DerError(f"revocation list is longer than {limits.MAX_CRL_BYTES} bytes")
-    tbs, signature = _signed(data)
-    members = list(der.read_all(der.read_one(tbs, der.SEQUENCE)))
+    if len(data) > limits.MAX_SNP_CRL_BYTES:
+        raise der.DerError(f"revocation list is longer than {limits.MAX_SNP_CRL_BYTES} bytes")
+    tbs, signature, members = _signed(data, 1)
     if len(members) < 5 or der.unsigned(members[0]) != 1:
         raise der.DerError("not a revocation list of version 2 with a next update")
-    _check_algorithm(members[1])
     rest = members[5:]
     revoked = der.read_all(rest.pop(0).content) if rest and rest[0].tag == der.SEQUENCE else ()
     extensions = _extensions(der.expect(rest.pop(0), der.CONTEXT)) if rest else ()
@@ -195,19 +191,25 @@ def _load(certificate: Certificate) -> object:
         raise der.DerError(f"key of {certificate.common_name} is unreadable: {error}") from error
 
 
-def _signed(data: bytes) -> tuple[bytes, bytes]:
+def _signed(data: bytes, index: int) -> tuple[bytes, bytes, list[der.Element]]:
+    """Return what is signed, the signature, and the members; ``index`` is where the algorithm is repeated."""
     members = der.read_all(der.read_one(data, der.SEQUENCE))
     if len(members) != 3:
         raise der.DerError("not a signed document of three members")
-    _check_algorithm(members[1])
-    bits = der.expect(members[2], der.BIT_STRING)
+    tbs, algorithm, signature = members
+    inner = der.read_all(der.expect(tbs, der.SEQUENCE))
+    # RFC 5280, 4.1.1.2: the algorithm is said twice, outside and inside of what is signed.
+    if len(inner) <= index:
+        raise der.DerError("what is signed is too short")
+    _check_algorithm(algorithm, inner[index])
+    bits = der.expect(signature, der.BIT_STRING)
     if bits[:1] != b"\0":
         raise der.DerError("signature is not a whole number of bytes")
-    return members[0].encoding, bits[1:]
+    return tbs.encoding, bits[1:], list(inner)
 
 
-def _check_algorithm(element: der.Element) -> None:
-    if element.encoding not in _SIGNATURE_ALGORITHMS:
+def _check_algorithm(outer: der.Element, inner: der.Element) -> None:
+    if outer.encoding not in _SIGNATURE_ALGORITHMS or outer != inner:
         raise der.DerError("signature algorithm is not RSASSA-PSS with SHA-384 and a salt of 48 bytes")
 
 

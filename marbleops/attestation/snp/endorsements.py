@@ -67,6 +67,7 @@ class SnpEndorsements:
 
 def read_table(table: bytes) -> Iterator[tuple[UUID, bytes]]:
     """Give the entries of a certificate table with a known identifier; raises ``CollateralError``."""
+    left = len(table)  # no byte belongs to two documents
     for index in range(_MAX_TABLE_ENTRIES):
         entry = table[index * _ENTRY_BYTES : (index + 1) * _ENTRY_BYTES]
         if len(entry) < _ENTRY_BYTES:
@@ -74,7 +75,8 @@ def read_table(table: bytes) -> Iterator[tuple[UUID, bytes]]:
         if not any(entry):
             return
         offset, size = (int.from_bytes(entry[at : at + 4], "little") for at in (16, 20))
-        if offset + size > len(table):
+        left -= size
+        if offset + size > len(table) or left < 0:
             raise CollateralError(f"entry {index} of the certificate table lies outside of it")
         if (guid := UUID(bytes=entry[:16])) in _GUIDS:
             yield guid, table[offset : offset + size]

@@ -44,7 +44,8 @@ def describe_key(certificate: Certificate, kind: SigningKey) -> KeyDescription:
     values = {one.oid: one.value for one in certificate.extensions if one.oid.startswith(PREFIX)}
     if strange := set(values) - _KNOWN:
         raise der.DerError(f"extension {min(strange).hex()} below AMD's number is not known")
-    _number(values, STRUCTURE_VERSION, "structure version")
+    if (version := _number(values, STRUCTURE_VERSION, "structure version")) > 1:
+        raise der.DerError(f"structure version {version} is neither 0 nor Turin's 1")
     line = _product_line(_ia5(_value(values, PRODUCT_NAME, "product name")))
     for number, oid in enumerate(SPARES, start=4):
         if oid in values:

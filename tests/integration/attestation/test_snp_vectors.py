@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -116,6 +118,30 @@ def test_the_fields_are_the_expected_ones() -> None:
     assert vcek.reported_tcb == SnpTcb(bootloader=3, tee=0, snp=8, microcode=115)
     assert (vlek.version, vlek.vmpl, vlek.chip_id) == (3, 1, bytes(64))
     assert vlek.reported_tcb == SnpTcb(bootloader=4, tee=0, snp=24, microcode=217)
+
+
+@pytest.mark.parametrize("name", ["evidence-genoa.json", "evidence-v1.json"])
+def test_the_reports_of_azure_evidence_verify(name: str) -> None:
+    """A Genoa and a Milan, both of version 3; the certificates of several product lines are given."""
+    document = json.loads((VECTORS / AZURE / name).read_text())
+    if "report" in document:
+        hcl, leaf = bytes(document["report"]), document["vcek"].encode()
+    else:
+        hcl, leaf = (base64.urlsafe_b64decode(document[key] + "==") for key in ("hcl_report", "vcek"))
+    given = {"leaf": leaf}
+    for line in ("genoa", "milan", "turin"):
+        given[line] = (VECTORS / TRUSTEE / f"{line}_ask_ark_asvk.pem").read_bytes()
+    verdict = verify_snp(
+        hcl[32 : 32 + 0x4A0],
+        SnpEndorsements.from_files(given),
+        anchors=Anchors.amd(),
+        at=datetime(2025, 6, 1, tzinfo=UTC),
+        policy=NO_CRL,
+    )
+
+    assert verdict.code is Code.OK, verdict.detail
+    assert isinstance(verdict.report, SnpReport)
+    assert verdict.report.version == 3
 
 
 def test_a_whole_folder_may_be_given() -> None:

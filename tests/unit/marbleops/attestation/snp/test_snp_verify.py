@@ -17,6 +17,7 @@ import marbleops.attestation.snp
 from marbleops.attestation import der
 from marbleops.attestation.anchors import Anchors
 from marbleops.attestation.cache import _BoundedMemo
+from marbleops.attestation.collateral import CollateralError
 from marbleops.attestation.platform import softark
 from marbleops.attestation.platform.softsnp import DEFAULT_TCB, SnpGuest, SoftSnp
 from marbleops.attestation.snp import extensions
@@ -263,6 +264,20 @@ def test_flipping_any_signed_bit_flips_the_verdict(bit: int) -> None:
     flipped[bit // 8] ^= 1 << bit % 8
 
     assert not verify_snp(bytes(flipped), GOOD, anchors=ANCHORS, at=AT, memo=MEMO).accepted
+
+
+@settings(max_examples=40, deadline=None)
+@given(name=st.sampled_from(sorted(FILES)), place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_flipping_any_bit_of_a_certificate_flips_the_verdict(name: str, place: float, bit: int) -> None:
+    """Of any of the three, and of the revocation list, signatures and all."""
+    flipped = bytearray(FILES[name])
+    flipped[int(place * len(flipped))] ^= 1 << bit
+    try:
+        endorsements = SnpEndorsements.from_files({**FILES, name: bytes(flipped)})
+    except CollateralError:
+        return
+
+    assert not verify_snp(REPORT, endorsements, anchors=ANCHORS, at=AT, memo=MEMO).accepted
 
 
 def test_it_knows_its_evidence() -> None:
