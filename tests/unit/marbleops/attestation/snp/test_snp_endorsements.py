@@ -102,11 +102,10 @@ def test_too_many_are_refused() -> None:
         SnpEndorsements.from_files(changed)
 
 
-@pytest.mark.parametrize("step", [7])
-def test_every_cut_and_every_change_is_a_der_error_or_a_value(step: int) -> None:
+def test_cuts_and_changes_are_der_errors_or_values() -> None:
     """The readers raise nothing else."""
     for read, document in ((parse_certificate, VCEK), (parse_revocation_list, CRL)):
-        for at in range(0, len(document), step):
+        for at in range(0, len(document), 29):
             for raw in (document[:at], document[:at] + bytes([document[at] ^ 0x21]) + document[at + 1 :]):
                 try:
                     read(raw)

@@ -83,9 +83,16 @@ def with_leaf(
     return {**FILES, "vcek.der": leaf}
 
 
-@pytest.mark.parametrize("version", [2, 3, 5])
-@pytest.mark.parametrize("kind", [SigningKey.VCEK, SigningKey.VLEK])
-@pytest.mark.parametrize("machine", [MACHINE, TURIN], ids=["Milan", "Turin"])
+@pytest.mark.parametrize(
+    ("machine", "kind", "version"),
+    [
+        (MACHINE, SigningKey.VCEK, 2),
+        (MACHINE, SigningKey.VLEK, 3),
+        (TURIN, SigningKey.VCEK, 2),
+        (TURIN, SigningKey.VCEK, 5),
+        (TURIN, SigningKey.VLEK, 4),
+    ],
+)
 def test_a_good_report_verifies(machine: SoftSnp, kind: SigningKey, version: int) -> None:
     """Of every version, by either key, of either layout; and the verdict lists what was checked, in order."""
     report = machine.report(replace(GUEST, version=version, signing_key=kind), b"key")
@@ -256,7 +263,7 @@ GOOD = SnpEndorsements.from_files(FILES)
 MEMO = _BoundedMemo(16)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(bit=st.integers(0, SIGNED_BYTES * 8 - 1))
 def test_flipping_any_signed_bit_flips_the_verdict(bit: int) -> None:
     """Whatever the bit means."""
@@ -266,7 +273,7 @@ def test_flipping_any_signed_bit_flips_the_verdict(bit: int) -> None:
     assert not verify_snp(bytes(flipped), GOOD, anchors=ANCHORS, at=AT, memo=MEMO).accepted
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(name=st.sampled_from(sorted(FILES)), place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_flipping_any_bit_of_a_certificate_flips_the_verdict(name: str, place: float, bit: int) -> None:
     """Of any of the three, and of the revocation list, signatures and all."""
