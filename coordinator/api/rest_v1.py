@@ -80,7 +80,7 @@ async def _manifest(caller: Caller, _request: web.BaseRequest) -> web.Response:
 
 async def _set_manifest(caller: Caller, request: web.BaseRequest) -> web.Response:
     async with caller.bodies.read(request, limit=MAX_MANIFEST_BODY) as body:
-        secrets = await caller.decide(lambda: caller.service.set_manifest(body))
+        secrets = await caller.decide_for_anybody("manifest", lambda: caller.service.set_manifest(body))
     return envelope.success({"RecoverySecrets": base64_table(secrets)} if secrets else None)
 
 

@@ -35,7 +35,10 @@ from coordinator.errors import MalformedRequestError
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from coordinator.marbles import MarbleIdentity
     from coordinator.owners import UpdateAnswer
+    from coordinator.recovering import RecoveryAnswer
+    from coordinator.service import SignedQuote
 
 SIGN_QUOTE = "SignQuoteEndpoint"
 MONOTONIC_COUNTER = "MonotonicCounter"
@@ -91,7 +94,9 @@ async def _manifest(caller: Caller, _request: web.BaseRequest) -> web.Response:
 
 async def _set_manifest(caller: Caller, request: web.BaseRequest) -> web.Response:
     async with caller.bodies.read(request, limit=MAX_MANIFEST_BODY) as body:
-        secrets = await caller.decide(lambda: caller.service.set_manifest(manifest_in(body)))
+        secrets = await caller.decide_for_anybody(
+            "manifest", lambda: caller.service.set_manifest(manifest_in(body))
+        )
     return envelope.success({"RecoverySecrets": base64_table(secrets)})
 
 
@@ -114,10 +119,13 @@ async def _collateral(caller: Caller, _request: web.BaseRequest) -> web.Response
 
 async def _recover(caller: Caller, request: web.BaseRequest) -> web.Response:
     async with caller.bodies.read(request, limit=MAX_RECOVER_BODY, cut=True) as body:
-        call = gojson.first(body, RecoverCall)
-    secret, signature = call.secret or b"", call.signature or b""
-    answer = await caller.decide(lambda: caller.service.recovery.recover(secret, signature))
+        answer = await caller.decide_for_anybody("recover", lambda: _recovered(caller, body))
     return envelope.success({"remaining": answer.remaining, "message": answer.message})
+
+
+def _recovered(caller: Caller, body: bytes) -> RecoveryAnswer:
+    call = gojson.first(body, RecoverCall)
+    return caller.service.recovery.recover(call.secret or b"", call.signature or b"")
 
 
 async def _recovery_key(caller: Caller, _request: web.BaseRequest) -> web.Response:
@@ -199,13 +207,16 @@ async def _sign_quote(caller: Caller, request: web.BaseRequest) -> web.Response:
     caller.service.require_feature(SIGN_QUOTE)
     async with caller.bodies.read(request, limit=MAX_SMALL_BODY) as body:
         try:
-            quote = gojson.first(body, QuoteCall).quote or b""
+            signed = await caller.run(lambda: _signed(caller, body))
         except MalformedRequestError as error:
             return _no_quote(error)
-        signed = await caller.run(lambda: caller.service.sign_quote(quote))
     return envelope.success(
         {"tcbStatus": signed.tcb_status, "verificationSignature": base64_text(signed.signature)}
     )
+
+
+def _signed(caller: Caller, body: bytes) -> SignedQuote:
+    return caller.service.sign_quote(gojson.first(body, QuoteCall).quote or b"")
 
 
 def _no_quote(error: MalformedRequestError) -> web.Response:
@@ -219,6 +230,10 @@ async def _count(caller: Caller, request: web.BaseRequest) -> web.Response:
     caller.service.require_feature(MONOTONIC_COUNTER)
     marble = await peers.marble_of(caller, request)
     async with caller.bodies.read(request, limit=MAX_SMALL_BODY) as body:
-        call = gojson.first(body, CounterCall)
-    value = await caller.decide(lambda: caller.service.marbles.count(marble, call.name, call.value))
+        value = await caller.decide(lambda: _counted(caller, marble, body))
     return envelope.success({"value": value})
+
+
+def _counted(caller: Caller, marble: MarbleIdentity, body: bytes) -> int:
+    call = gojson.first(body, CounterCall)
+    return caller.service.marbles.count(marble, call.name, call.value)

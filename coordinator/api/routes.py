@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -41,6 +42,17 @@ class Caller:
     executor: Executor
     bodies: Bodies = field(default_factory=Bodies)
     _turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+    _lines: defaultdict[str, asyncio.Semaphore] = field(
+        default_factory=lambda: defaultdict(lambda: asyncio.Semaphore(1))
+    )
+
+    async def decide_for_anybody(self, line: str, work: Callable[[], _Answer]) -> _Answer:
+        """Decide for somebody who need not say who they are: such calls wait in a *line* of their own.
+
+        So at most one of a line stands before an owner or a marble, however many strangers call.
+        """
+        async with self._lines[line]:
+            return await self.decide(work)
 
     async def decide(self, work: Callable[[], _Answer]) -> _Answer:
         """Run *work* that decides on a manifest; one at a time, so that it takes one thread at most."""
