@@ -11,18 +11,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cryptography.hazmat.primitives import hashes
-
 from marbleops.attestation import der, pck, quote, tcb, x509chain
 from marbleops.attestation.anchors import spki_der
-from marbleops.attestation.checks import Ledger, RejectedError, remembered
-from marbleops.attestation.verdict import Code
-from marbleops.attestation.verification import Run, content_key, good, signed_by, utf8
+from marbleops.attestation.checks import Ledger, RejectedError
+from marbleops.attestation.verdict import Check, Code
+from marbleops.attestation.verification import Run, good, signed_by, utf8
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric import ec
 
     from marbleops.attestation.verdict import Tee
 
@@ -31,10 +30,23 @@ _ROOT_CRL = "Root CRL"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SignedChain:
+    """A checked chain, and the text it was read from: what depends on it is remembered under that."""
+
+    members: x509chain.Chain
+    pem: bytes
+
+    @property
+    def leaf(self) -> x509.Certificate:
+        """The certificate that the chain is for."""
+        return self.members[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Endorsed:
     """What steps 4 to 9 leave for the others: the PCK certificate and what Intel says about its platform."""
 
-    pck_certificate: x509.Certificate
+    pck_chain: SignedChain
     extension: pck.PckExtension
     tcb_info: tcb.TcbInfo
     qe_identity: tcb.QeIdentity
@@ -45,19 +57,16 @@ def check_endorsements(run: Run, parsed: quote.Quote) -> Endorsed:
     # 4 chains to a pinned root; 5 names; 6 constraints and validity, for the PCK and both signers of
     # collateral
     pck_chain = _chain(run, _pck_pem(run, parsed), x509chain.PCK)
-    tcb_chain = _chain(run, utf8(run.collateral.tcb_info_issuer_chain), x509chain.TCB_INFO_SIGNING)
-    qe_chain = _chain(run, utf8(run.collateral.qe_identity_issuer_chain), x509chain.QE_IDENTITY_SIGNING)
+    tcb_chain, qe_chain = _signer_chains(run)
     # 7 revocation
     _revocation(run, pck_chain, tcb_chain, qe_chain)
     # 8 TCB info and QE identity
     tee = parsed.report.tee
-    tcb_info = _tcb_info(run, tcb_chain[0], tee)
-    qe_identity = _qe_identity(run, qe_chain[0], tee)
+    tcb_info = _tcb_info(run, tcb_chain, tee)
+    qe_identity = _qe_identity(run, qe_chain, tee)
     # 9 the PCK's extension belongs to this TCB info
-    extension = _extension(run, pck_chain[0], tcb_info)
-    return Endorsed(
-        pck_certificate=pck_chain[0], extension=extension, tcb_info=tcb_info, qe_identity=qe_identity
-    )
+    extension = _extension(run, pck_chain, tcb_info)
+    return Endorsed(pck_chain=pck_chain, extension=extension, tcb_info=tcb_info, qe_identity=qe_identity)
 
 
 def _pck_pem(run: Run, parsed: quote.Quote) -> bytes:
@@ -72,102 +81,110 @@ def _pck_pem(run: Run, parsed: quote.Quote) -> bytes:
     return parsed.certification_data.rstrip(b"\0") if embedded else utf8(chain or "")
 
 
-def _chain(run: Run, pem: bytes, profile: x509chain.LeafProfile) -> x509chain.Chain:
+def _chain(run: Run, pem: bytes, profile: x509chain.LeafProfile) -> SignedChain:
     def work(ledger: Ledger) -> x509chain.Chain:
         try:
-            chain = x509chain.parse_chain(pem, profile=profile)
+            chain = x509chain.parse_chain(pem, profile=profile, reader=run.reader)
         except RejectedError as error:
             ledger.fail(profile.label, error, expected="PEM certificates, leaf first")
             raise
-        x509chain.check_chain(ledger, chain, profile=profile, anchors=run.anchors)
+        x509chain.check_chain(ledger, chain, profile=profile, anchors=run.anchors, reader=run.reader)
         return chain
 
-    key = content_key(profile.label, pem, *sorted(run.anchors.spki_sha256))
-    chain = remembered(run.memo, run.ledger, key, work)
+    chain = run.recall(profile.label, (pem, *sorted(run.anchors.spki_sha256)), work)
     x509chain.check_validity(run.ledger, chain, profile=profile, at=run.at)
-    return chain
+    return SignedChain(members=chain, pem=pem)
 
 
-def _revocation(
-    run: Run, pck_chain: x509chain.Chain, tcb_chain: x509chain.Chain, qe_chain: x509chain.Chain
-) -> None:
-    leaf, ca, root = pck_chain
+def _signer_chains(run: Run) -> tuple[SignedChain, SignedChain]:
+    tcb, qe = x509chain.TCB_INFO_SIGNING, x509chain.QE_IDENTITY_SIGNING
+    begin = len(run.ledger.checks)
+    tcb_chain = _chain(run, utf8(run.collateral.tcb_info_issuer_chain), tcb)
+    if run.collateral.qe_identity_issuer_chain != run.collateral.tcb_info_issuer_chain:
+        return tcb_chain, _chain(run, utf8(run.collateral.qe_identity_issuer_chain), qe)
+    # Intel publishes one chain in both places: it has been checked, for the same profile under another label.
+    for done in run.ledger.checks[begin:]:
+        name = done.name.replace(tcb.label, qe.label)
+        run.ledger.checks.append(Check(name=name, ok=True, expected=done.expected, found=done.found))
+    return tcb_chain, tcb_chain
+
+
+def _revocation(run: Run, pck_chain: SignedChain, tcb_chain: SignedChain, qe_chain: SignedChain) -> None:
+    leaf, ca, root = pck_chain.members
     # One authority vouches for all of it: another trusted root's list says nothing about this one's signers.
     for chain, label in ((tcb_chain, "TCB info root"), (qe_chain, "QE identity root")):
-        same = chain[-1] == root or spki_der(chain[-1]) == spki_der(root)
+        other = chain.members[-1]
+        same = other == root or spki_der(other) == spki_der(root)
         found = "the same" if same else "another trusted root"
         run.ledger.require(label, Code.CHAIN_UNTRUSTED_ROOT, ok=same, expected="the PCK's root", found=found)
-    root_crl = _crl(run, run.collateral.root_ca_crl, _ROOT_CRL, root)
-    pck_crl = _crl(run, run.collateral.pck_crl, _PCK_CRL, ca)
+    root_crl = _crl(run, run.collateral.root_ca_crl, _ROOT_CRL, pck_chain, root)
+    pck_crl = _crl(run, run.collateral.pck_crl, _PCK_CRL, pck_chain, ca)
     x509chain.check_not_revoked(run.ledger, root_crl, ca, label="PCK CA")
-    x509chain.check_not_revoked(run.ledger, root_crl, tcb_chain[0], label="TCB info signer")
-    x509chain.check_not_revoked(run.ledger, root_crl, qe_chain[0], label="QE identity signer")
+    x509chain.check_not_revoked(run.ledger, root_crl, tcb_chain.leaf, label="TCB info signer")
+    x509chain.check_not_revoked(run.ledger, root_crl, qe_chain.leaf, label="QE identity signer")
     x509chain.check_not_revoked(run.ledger, pck_crl, leaf, label="PCK certificate")
 
 
-def _crl(run: Run, raw: bytes, label: str, issuer: x509.Certificate) -> x509.CertificateRevocationList:
+def _crl(
+    run: Run, raw: bytes, label: str, chain: SignedChain, issuer: x509.Certificate
+) -> x509.CertificateRevocationList:
     def work(ledger: Ledger) -> x509.CertificateRevocationList:
         try:
             crl = x509chain.parse_crl(raw, label=label)
         except RejectedError as error:
             ledger.fail(label, error, expected="a CRL in DER")
             raise
-        x509chain.check_crl(ledger, crl, label=label, issuer=issuer)
+        x509chain.check_crl(ledger, crl, label=label, issuer=issuer, reader=run.reader)
         return crl
 
-    key = content_key(label, raw, spki_der(issuer), issuer.subject.public_bytes())
-    crl = remembered(run.memo, run.ledger, key, work)
+    crl = run.recall(label, (raw, chain.pem), work)
     x509chain.check_crl_validity(run.ledger, crl, label=label, at=run.at, grace=run.policy.collateral_grace)
     return crl
 
 
-def _tcb_info(run: Run, signer: x509.Certificate, tee: Tee) -> tcb.TcbInfo:
-    text, signature = run.collateral.tcb_info, run.collateral.tcb_info_signature
+def _tcb_info(run: Run, signer: SignedChain, tee: Tee) -> tcb.TcbInfo:
+    text, signature = utf8(run.collateral.tcb_info), run.collateral.tcb_info_signature
 
     def work(ledger: Ledger) -> tcb.TcbInfo:
-        _signed_document(
-            ledger, "TCB info", Code.TCB_INFO_SIGNATURE, signer=signer, signature=signature, text=text
-        )
+        key = run.reader.key(signer.leaf)
+        _signed_document(ledger, "TCB info", Code.TCB_INFO_SIGNATURE, key=key, signature=signature, text=text)
         try:
-            return tcb.parse_tcb_info(text, tee)
+            return tcb.parse_tcb_info(run.collateral.tcb_info, tee)
         except RejectedError as error:
             ledger.fail("TCB info", error, expected=f"TCB info for {tee.upper()}, version 3")
             raise
 
-    key = content_key(f"tcb-{tee}", utf8(text), signature, spki_der(signer))
-    info = remembered(run.memo, run.ledger, key, work)
+    info = run.recall(f"tcb-{tee}", (text, signature, signer.pem), work)
     codes = (Code.TCB_INFO_NOT_YET_VALID, Code.TCB_INFO_EXPIRED)
     _current(run, "TCB info", codes, info.issue_date, info.next_update)
     return info
 
 
-def _qe_identity(run: Run, signer: x509.Certificate, tee: Tee) -> tcb.QeIdentity:
-    text, signature = run.collateral.qe_identity, run.collateral.qe_identity_signature
+def _qe_identity(run: Run, signer: SignedChain, tee: Tee) -> tcb.QeIdentity:
+    text, signature = utf8(run.collateral.qe_identity), run.collateral.qe_identity_signature
+    name, code = "QE identity", Code.QE_IDENTITY_SIGNATURE
 
     def work(ledger: Ledger) -> tcb.QeIdentity:
-        _signed_document(
-            ledger, "QE identity", Code.QE_IDENTITY_SIGNATURE, signer=signer, signature=signature, text=text
-        )
+        key = run.reader.key(signer.leaf)
+        _signed_document(ledger, name, code, key=key, signature=signature, text=text)
         try:
-            return tcb.parse_qe_identity(text, tee)
+            return tcb.parse_qe_identity(run.collateral.qe_identity, tee)
         except RejectedError as error:
-            ledger.fail(
-                "QE identity", error, expected=f"the identity of the {tee.upper()} quoting enclave, version 2"
-            )
+            expected = f"the identity of the {tee.upper()} quoting enclave, version 2"
+            ledger.fail(name, error, expected=expected)
             raise
 
-    key = content_key(f"qe-{tee}", utf8(text), signature, spki_der(signer))
-    identity = remembered(run.memo, run.ledger, key, work)
+    identity = run.recall(f"qe-{tee}", (text, signature, signer.pem), work)
     codes = (Code.QE_IDENTITY_NOT_YET_VALID, Code.QE_IDENTITY_EXPIRED)
-    _current(run, "QE identity", codes, identity.issue_date, identity.next_update)
+    _current(run, name, codes, identity.issue_date, identity.next_update)
     return identity
 
 
 def _signed_document(
-    ledger: Ledger, name: str, code: Code, *, signer: x509.Certificate, signature: bytes, text: str
+    ledger: Ledger, name: str, code: Code, *, key: ec.EllipticCurvePublicKey, signature: bytes, text: bytes
 ) -> None:
     # 2.7: the signature covers the exact bytes of the published value.
-    ok = signed_by(x509chain.public_key(signer), signature, utf8(text))
+    ok = signed_by(key, signature, text)
     ledger.require(f"{name} signature", code, ok=ok, expected="by the TCB signing key", found=good(ok=ok))
 
 
@@ -180,9 +197,10 @@ def _current(run: Run, name: str, codes: tuple[Code, Code], issued: datetime, un
     run.ledger.require(f"{name} next update", codes[1], ok=fresh, expected=expected, found=now)
 
 
-def _extension(run: Run, leaf: x509.Certificate, info: tcb.TcbInfo) -> pck.PckExtension:
+def _extension(run: Run, chain: SignedChain, info: tcb.TcbInfo) -> pck.PckExtension:
     def work(ledger: Ledger) -> pck.PckExtension:
-        values = [e.value.public_bytes() for e in leaf.extensions if e.oid.dotted_string == pck.EXTENSION_OID]
+        extensions = chain.leaf.extensions
+        values = [e.value.public_bytes() for e in extensions if e.oid.dotted_string == pck.EXTENSION_OID]
         expected = "exactly one SGX extension"
         name = "PCK extension"
         count = len(values)
@@ -193,8 +211,7 @@ def _extension(run: Run, leaf: x509.Certificate, info: tcb.TcbInfo) -> pck.PckEx
             ledger.fail(name, RejectedError(Code.PCK_EXTENSION, str(error)), expected="Intel's members")
             raise
 
-    key = content_key("extension", leaf.fingerprint(hashes.SHA256()))
-    extension = remembered(run.memo, run.ledger, key, work)
+    extension = run.recall("extension", (chain.pem,), work)
     run.ledger.equal("FMSPC", Code.TCB_INFO_FMSPC, expected=extension.fmspc, found=info.fmspc)
     run.ledger.equal("PCEID", Code.TCB_INFO_PCEID, expected=extension.pce_id, found=info.pce_id)
     return extension

@@ -16,8 +16,6 @@ from marbleops.attestation.collateral import CollateralError, load_json_object
 if TYPE_CHECKING:
     from marbleops.attestation.verdict import Code
 
-_TIME = "%Y-%m-%dT%H:%M:%SZ"
-
 
 class Fields:
     """Typed access to one parsed JSON object; anything missing or misshapen is ``code``."""
@@ -87,10 +85,13 @@ class Fields:
         """Return a time in UTC, in the one layout that Intel uses."""
         text = self.text(name)
         try:
-            value = datetime.strptime(text, _TIME).replace(tzinfo=UTC)
+            value = datetime.fromisoformat(text.removesuffix("Z"))
         except ValueError:
             self.fail(f"has a {name} that is not a time in UTC")
-        return value
+        # Of the many forms of ISO 8601 only the one that reads back the same.
+        if value.tzinfo is not None or f"{value.isoformat()}Z" != text:
+            self.fail(f"has a {name} that is not a time in UTC")
+        return value.replace(tzinfo=UTC)
 
     def items(self, name: str, limit: int) -> list[Any]:
         """Return a list of at most ``limit`` members."""

@@ -7,24 +7,20 @@ from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from marbleops.attestation import x509chain
-from marbleops.attestation.anchors import spki_der
-from marbleops.attestation.checks import Ledger, RejectedError, remembered
+from marbleops.attestation.checks import Ledger, RejectedError
 from marbleops.attestation.verdict import Code
-from marbleops.attestation.verification import Run, content_key, good, signed_by
+from marbleops.attestation.verification import Run, good, signed_by
 
 if TYPE_CHECKING:
-    from cryptography import x509
-
     from marbleops.attestation import quote, tcb
-    from marbleops.attestation.endorsements import Endorsed
+    from marbleops.attestation.endorsements import Endorsed, SignedChain
     from marbleops.attestation.verdict import Report
 
 
 def check_quote(run: Run, parsed: quote.Quote, endorsed: Endorsed) -> None:
     """Do the steps 10 to 13; raises ``RejectedError``."""
     # 10 QE report signature; 11 QE report data; 13 (first half) the key is on its curve
-    attestation_key = _qe_report(run, parsed, endorsed.pck_certificate)
+    attestation_key = _qe_report(run, parsed, endorsed.pck_chain)
     # 12 QE identity
     _qe_is_intels(run.ledger, parsed.qe_report, endorsed.qe_identity)
     # 13 quote signature
@@ -33,9 +29,9 @@ def check_quote(run: Run, parsed: quote.Quote, endorsed: Endorsed) -> None:
     run.ledger.require("Quote signature", Code.QUOTE_SIGNATURE, ok=ok, expected=expected, found=good(ok=ok))
 
 
-def _qe_report(run: Run, parsed: quote.Quote, leaf: x509.Certificate) -> ec.EllipticCurvePublicKey:
+def _qe_report(run: Run, parsed: quote.Quote, chain: SignedChain) -> ec.EllipticCurvePublicKey:
     def work(ledger: Ledger) -> ec.EllipticCurvePublicKey:
-        ok = signed_by(x509chain.public_key(leaf), parsed.qe_report_signature, parsed.qe_report_bytes)
+        ok = signed_by(run.reader.key(chain.leaf), parsed.qe_report_signature, parsed.qe_report_bytes)
         name, expected = "QE report signature", "by the PCK key"
         ledger.require(name, Code.QE_REPORT_SIGNATURE, ok=ok, expected=expected, found=good(ok=ok))
         # All 64 bytes: the second half is zero (1.1, binding rule).
@@ -51,15 +47,14 @@ def _qe_report(run: Run, parsed: quote.Quote, leaf: x509.Certificate) -> ec.Elli
             ledger.fail("Attestation key", failure, expected="a point on P-256")
             raise
 
-    key = content_key(
-        "qe-report",
-        spki_der(leaf),
+    parts = (
+        chain.pem,
         parsed.qe_report_bytes,
         parsed.qe_report_signature,
         parsed.attestation_key,
         parsed.qe_auth_data,
     )
-    return remembered(run.memo, run.ledger, key, work)
+    return run.recall("qe-report", parts, work)
 
 
 def _qe_is_intels(ledger: Ledger, report: Report, identity: tcb.QeIdentity) -> None:

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
+from marbleops.attestation.checks import Ledger, NoMemo, remembered
+from marbleops.attestation.x509chain import Reader
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from marbleops.attestation.anchors import Anchors
-    from marbleops.attestation.checks import Ledger, Memo
+    from marbleops.attestation.checks import Memo
     from marbleops.attestation.collateral import Collateral
     from marbleops.attestation.policy import VerificationPolicy
     from marbleops.attestation.quote import Quote
     from marbleops.attestation.verdict import PlatformTcb, TcbStatus
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -37,6 +43,13 @@ class Run:
     advisories: tuple[str, ...] = ()
     platform: PlatformTcb | None = None
     within_grace: bool = False
+    reader: Reader = field(default_factory=Reader)
+
+    def recall(self, kind: str, parts: tuple[bytes, ...], work: Callable[[Ledger], T]) -> T:
+        """Do ``work`` on exactly these ``parts``, or take its result and checks from the memory."""
+        if isinstance(self.memo, NoMemo):
+            return work(self.ledger)
+        return remembered(self.memo, self.ledger, content_key(kind, *parts), work)
 
 
 def signed_by(key: ec.EllipticCurvePublicKey, raw: bytes, message: bytes) -> bool:

@@ -45,6 +45,9 @@ _UNREADABLE: Final = (
 )
 
 
+_ECDSA: Final = ec.ECDSA(hashes.SHA256())
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeafProfile:
     """What a leaf must be called, who may issue it, and how long its chain is."""
@@ -77,22 +80,51 @@ QE_IDENTITY_SIGNING: Final = LeafProfile(
 )
 
 
-def parse_chain(pem: bytes, *, profile: LeafProfile) -> Chain:
+class Reader:
+    """Reads each certificate once and checks each signature once, for as long as one verification lasts."""
+
+    def __init__(self) -> None:
+        self._known: dict[x509.Certificate, x509.Certificate] = {}
+        self._keys: dict[x509.Certificate, ec.EllipticCurvePublicKey] = {}
+        self._issued: dict[tuple[x509.Certificate, x509.Certificate], bool] = {}
+
+    def same(self, certificate: x509.Certificate) -> x509.Certificate:
+        """Return the object that stands for this certificate; it remembers the names it has parsed."""
+        return self._known.setdefault(certificate, certificate)
+
+    def key(self, certificate: x509.Certificate) -> ec.EllipticCurvePublicKey:
+        """Return its P-256 key; raises ``RejectedError`` (CERT_FORMAT)."""
+        if certificate not in self._keys:
+            self._keys[certificate] = public_key(certificate)
+        return self._keys[certificate]
+
+    def issued(self, certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+        """Say whether ``issuer`` signed ``certificate``; raises as ``key`` does."""
+        pair = certificate, issuer
+        if pair not in self._issued:
+            self._issued[pair] = _issued_by(certificate, issuer, self.key(issuer))
+        return self._issued[pair]
+
+
+def parse_chain(pem: bytes, *, profile: LeafProfile, reader: Reader | None = None) -> Chain:
     """Parse PEM, leaf first; raises ``RejectedError`` (CHAIN_LENGTH, CERT_FORMAT)."""
     if len(pem) > limits.MAX_CHAIN_BYTES or pem.count(b"-----BEGIN ") > limits.MAX_CHAIN_MEMBERS:
         raise RejectedError(Code.CHAIN_LENGTH, f"{profile.label} is too long")
     if b"-----BEGIN CERTIFICATE-----" not in pem:
         raise RejectedError(Code.CHAIN_LENGTH, f"{profile.label} holds no certificate")
     try:
-        return tuple(x509.load_pem_x509_certificates(pem))
+        certificates = x509.load_pem_x509_certificates(pem)
+        return tuple(certificates if reader is None else map(reader.same, certificates))
     except _UNREADABLE as error:
         raise RejectedError(Code.CERT_FORMAT, f"{profile.label} is not PEM certificates: {error}") from error
 
 
-def check_chain(ledger: Ledger, chain: Chain, *, profile: LeafProfile, anchors: Anchors) -> None:
+def check_chain(
+    ledger: Ledger, chain: Chain, *, profile: LeafProfile, anchors: Anchors, reader: Reader | None = None
+) -> None:
     """Check everything about a chain that holds at any time; raises ``RejectedError``."""
     try:
-        _check_trust(ledger, chain, profile, anchors)
+        _check_trust(ledger, chain, profile, anchors, reader or Reader())
         _check_constraints(ledger, chain, profile)
         _check_names(ledger, chain, profile)
     except _UNREADABLE as error:
@@ -102,6 +134,7 @@ def check_chain(ledger: Ledger, chain: Chain, *, profile: LeafProfile, anchors: 
 
 def check_validity(ledger: Ledger, chain: Chain, *, profile: LeafProfile, at: datetime) -> None:
     """Check that each member is valid ``at`` that time; raises ``RejectedError`` (CERT_EXPIRED)."""
+    now = at.isoformat()
     for index, certificate in enumerate(chain):
         begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
         ledger.require(
@@ -109,7 +142,7 @@ def check_validity(ledger: Ledger, chain: Chain, *, profile: LeafProfile, at: da
             Code.CERT_EXPIRED,
             ok=begin <= at <= end,
             expected=f"{begin.isoformat()} to {end.isoformat()}",
-            found=at.isoformat(),
+            found=now,
         )
 
 
@@ -125,7 +158,12 @@ def parse_crl(raw: bytes, *, label: str) -> x509.CertificateRevocationList:
 
 
 def check_crl(
-    ledger: Ledger, crl: x509.CertificateRevocationList, *, label: str, issuer: x509.Certificate
+    ledger: Ledger,
+    crl: x509.CertificateRevocationList,
+    *,
+    label: str,
+    issuer: x509.Certificate,
+    reader: Reader | None = None,
 ) -> None:
     """Check issuer, signature and form of a list; raises ``RejectedError``."""
     try:
@@ -137,9 +175,8 @@ def check_crl(
             expected=expected,
             found=found,
         )
-        good = crl.is_signature_valid(_key(issuer)) and isinstance(
-            crl.signature_hash_algorithm, hashes.SHA256
-        )
+        key = (reader or Reader()).key(issuer)
+        good = crl.is_signature_valid(key) and isinstance(crl.signature_hash_algorithm, hashes.SHA256)
         ledger.require(
             f"{label} signature", Code.CRL_SIGNATURE, ok=good, expected=f"by {expected}", found=_good(ok=good)
         )
@@ -188,7 +225,9 @@ def check_not_revoked(
     )
 
 
-def _check_trust(ledger: Ledger, chain: Chain, profile: LeafProfile, anchors: Anchors) -> None:
+def _check_trust(
+    ledger: Ledger, chain: Chain, profile: LeafProfile, anchors: Anchors, reader: Reader
+) -> None:
     # Step 4: length, pinned root, signatures from the leaf to the root, and the root's own.
     length = (
         f"{profile.minimum}"
@@ -209,23 +248,24 @@ def _check_trust(ledger: Ledger, chain: Chain, profile: LeafProfile, anchors: An
     )
     for index, certificate in enumerate(chain):
         issuer = chain[min(index + 1, len(chain) - 1)]
-        good = _issued_by(certificate, issuer)
+        good = reader.issued(certificate, issuer)
         expected = f"signed by {_text(issuer.subject)}"
         name = f"{profile.label}[{index}] signature"
         ledger.require(name, Code.CERT_SIGNATURE, ok=good, expected=expected, found=_good(ok=good))
 
 
-def _issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    if not isinstance(certificate.signature_hash_algorithm, hashes.SHA256):
+def _issued_by(
+    certificate: x509.Certificate, issuer: x509.Certificate, key: ec.EllipticCurvePublicKey
+) -> bool:
+    if certificate.signature_algorithm_oid != x509.SignatureAlgorithmOID.ECDSA_WITH_SHA256:
         return False
-    key = _key(issuer)
     if certificate.issuer != issuer.subject:
         return False
     try:
-        key.verify(certificate.signature, certificate.tbs_certificate_bytes, ec.ECDSA(hashes.SHA256()))
+        key.verify(certificate.signature, certificate.tbs_certificate_bytes, _ECDSA)
     except InvalidSignature:
         return False
-    return certificate.signature_algorithm_oid == x509.SignatureAlgorithmOID.ECDSA_WITH_SHA256
+    return True
 
 
 def _key(certificate: x509.Certificate) -> ec.EllipticCurvePublicKey:
@@ -246,8 +286,7 @@ def public_key(certificate: x509.Certificate) -> ec.EllipticCurvePublicKey:
 def _check_constraints(ledger: Ledger, chain: Chain, profile: LeafProfile) -> None:
     # Step 6, before the names: a CA in the place of a leaf is the more telling finding.
     for index, certificate in enumerate(chain):
-        extensions = certificate.extensions
-        basic = extensions.get_extension_for_class(x509.BasicConstraints) if _has_basic(extensions) else None
+        basic, usage, strange = _constraints(certificate)
         where = f"{profile.label}[{index}]"
         if index == 0:
             ca = basic is not None and basic.value.ca
@@ -255,40 +294,44 @@ def _check_constraints(ledger: Ledger, chain: Chain, profile: LeafProfile) -> No
             ledger.require(f"{where} role", Code.CERT_CA_AS_LEAF, ok=not ca, expected="not a CA", found=found)
         else:
             # RFC 5280, 4.2.1.9: the path length counts the intermediates below this one, without the leaf.
-            ok = basic is not None and basic.critical and basic.value.ca
             limit = None if basic is None else basic.value.path_length
+            ok = basic is not None and basic.critical and basic.value.ca
             ok = ok and (limit is None or limit >= index - 1)
             expected = f"a CA that allows {index - 1} below it"
             found = f"path length {limit}" if ok or basic else "no basic constraints"
             ledger.require(f"{where} role", Code.CERT_CONSTRAINTS, ok=ok, expected=expected, found=found)
-        _check_usage(ledger, certificate, where, ca=index > 0)
+        _check_usage(ledger, usage, where, ca=index > 0)
+        # RFC 5280, 4.2: whoever does not know a critical extension must refuse the certificate.
+        found = ", ".join(strange) or "none"
+        name = f"{where} critical extensions"
+        ledger.require(
+            name, Code.CERT_CONSTRAINTS, ok=not strange, expected="none that is unknown", found=found
+        )
 
 
-def _check_usage(ledger: Ledger, certificate: x509.Certificate, where: str, *, ca: bool) -> None:
-    usage, strange = None, []
+def _constraints(
+    certificate: x509.Certificate,
+) -> tuple[x509.Extension[x509.BasicConstraints] | None, x509.KeyUsage | None, list[str]]:
+    basic, usage, strange = None, None, []
     for extension in certificate.extensions:
-        if isinstance(extension.value, x509.KeyUsage):
+        if isinstance(extension.value, x509.BasicConstraints):
+            basic = extension
+        elif isinstance(extension.value, x509.KeyUsage):
             usage = extension.value
-        elif extension.critical and not isinstance(extension.value, x509.BasicConstraints):
+        elif extension.critical:
             strange.append(extension.oid.dotted_string)
+    return basic, usage, strange
+
+
+def _check_usage(ledger: Ledger, usage: x509.KeyUsage | None, where: str, *, ca: bool) -> None:
     if usage is None:
         ok = False
+    elif ca:
+        ok = usage.key_cert_sign and usage.crl_sign
     else:
-        ok = (
-            (usage.key_cert_sign and usage.crl_sign)
-            if ca
-            else (usage.digital_signature and not usage.key_cert_sign)
-        )
+        ok = usage.digital_signature and not usage.key_cert_sign
     expected = "key usage keyCertSign and cRLSign" if ca else "key usage digitalSignature"
     ledger.require(f"{where} usage", Code.CERT_CONSTRAINTS, ok=ok, expected=expected, found=_good(ok=ok))
-    # RFC 5280, 4.2: whoever does not know a critical extension must refuse the certificate.
-    found = ", ".join(strange) or "none"
-    name = f"{where} critical extensions"
-    ledger.require(name, Code.CERT_CONSTRAINTS, ok=not strange, expected="none that is unknown", found=found)
-
-
-def _has_basic(extensions: x509.Extensions) -> bool:
-    return any(isinstance(extension.value, x509.BasicConstraints) for extension in extensions)
 
 
 def _check_names(ledger: Ledger, chain: Chain, profile: LeafProfile) -> None:
