@@ -1,6 +1,5 @@
 // Command foreign calls the SDK and the premain of MarbleRun, unmodified, against a Coordinator.
 //
-//	foreign verify ENDPOINT ERA MANIFEST     remote attestation, nonce and manifest, as a Go client does it
 //	foreign sign-quote ENDPOINT QUOTE        let the Coordinator sign a quote, and verify the signature
 //	foreign marble NAMES...                  run the premain without an enclave; print what the marble got
 //	foreign count ENDPOINT NAME VALUE        run the premain, then raise a monotonic counter as that marble
@@ -9,7 +8,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -37,8 +35,6 @@ func main() {
 
 func run(ctx context.Context, args []string) (map[string]any, error) {
 	switch {
-	case len(args) == 4 && args[0] == "verify":
-		return verify(ctx, args[1], args[2], args[3])
 	case len(args) == 3 && args[0] == "sign-quote":
 		return signQuote(ctx, args[1], args[2])
 	case len(args) > 0 && args[0] == "marble":
@@ -46,29 +42,7 @@ func run(ctx context.Context, args []string) (map[string]any, error) {
 	case len(args) == 4 && args[0] == "count":
 		return count(ctx, args[1], args[2], args[3])
 	}
-	return nil, errors.New("usage: foreign verify|sign-quote|marble|count ARGUMENTS")
-}
-
-func verify(ctx context.Context, endpoint, era, manifestFile string) (map[string]any, error) {
-	options, err := api.VerifyOptionsFromConfig(era)
-	if err != nil {
-		return nil, err
-	}
-	options.Nonce = []byte(strconv.FormatInt(time.Now().UnixNano(), 36))
-	manifest, err := os.ReadFile(manifestFile)
-	if err != nil {
-		return nil, err
-	}
-	root, _, _, err := api.VerifyMarbleRunDeployment(ctx, endpoint, options, manifest)
-	if err != nil {
-		return nil, err
-	}
-	kept, _, _, err := api.ManifestGet(ctx, endpoint, root)
-	if err != nil {
-		return nil, err
-	}
-	code, message, err := api.GetStatus(ctx, endpoint, root)
-	return map[string]any{"same": bytes.Equal(kept, manifest), "code": code, "message": message}, err
+	return nil, errors.New("usage: foreign sign-quote|marble|count ARGUMENTS")
 }
 
 func signQuote(ctx context.Context, endpoint, quoteFile string) (map[string]any, error) {
