@@ -7,8 +7,7 @@ and because a lenient reader would accept two encodings of one platform.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 BOOLEAN: Final = 0x01
 INTEGER: Final = 0x02
@@ -31,8 +30,7 @@ class DerError(ValueError):
     """The bytes are not the DER that was asked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Element:
+class Element(NamedTuple):
     """A tag and its contents."""
 
     tag: int

@@ -81,12 +81,16 @@ QE_IDENTITY_SIGNING: Final = LeafProfile(
 
 
 class Reader:
-    """Reads each certificate once and checks each signature once, for as long as one verification lasts."""
+    """Reads each certificate once and checks each signature once, for as long as one verification lasts.
+
+    Certificates are told apart as objects, which ``same`` makes unique and which are kept: to hash one is to
+    encode it again.
+    """
 
     def __init__(self) -> None:
         self._known: dict[x509.Certificate, x509.Certificate] = {}
-        self._keys: dict[x509.Certificate, ec.EllipticCurvePublicKey] = {}
-        self._issued: dict[tuple[x509.Certificate, x509.Certificate], bool] = {}
+        self._keys: dict[int, tuple[x509.Certificate, ec.EllipticCurvePublicKey]] = {}
+        self._issued: dict[tuple[int, int], tuple[x509.Certificate, bool]] = {}
 
     def same(self, certificate: x509.Certificate) -> x509.Certificate:
         """Return the object that stands for this certificate; it remembers the names it has parsed."""
@@ -94,16 +98,16 @@ class Reader:
 
     def key(self, certificate: x509.Certificate) -> ec.EllipticCurvePublicKey:
         """Return its P-256 key; raises ``RejectedError`` (CERT_FORMAT)."""
-        if certificate not in self._keys:
-            self._keys[certificate] = public_key(certificate)
-        return self._keys[certificate]
+        if id(certificate) not in self._keys:
+            self._keys[id(certificate)] = certificate, public_key(certificate)
+        return self._keys[id(certificate)][1]
 
     def issued(self, certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
         """Say whether ``issuer`` signed ``certificate``; raises as ``key`` does."""
-        pair = certificate, issuer
+        key, pair = self.key(issuer), (id(certificate), id(issuer))
         if pair not in self._issued:
-            self._issued[pair] = _issued_by(certificate, issuer, self.key(issuer))
-        return self._issued[pair]
+            self._issued[pair] = certificate, _issued_by(certificate, issuer, key)
+        return self._issued[pair][1]
 
 
 def parse_chain(pem: bytes, *, profile: LeafProfile, reader: Reader | None = None) -> Chain:
