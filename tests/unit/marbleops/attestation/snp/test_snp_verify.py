@@ -21,7 +21,7 @@ from marbleops.attestation.collateral import CollateralError
 from marbleops.attestation.platform import softark
 from marbleops.attestation.platform.softsnp import DEFAULT_TCB, SnpGuest, SoftSnp
 from marbleops.attestation.snp import extensions
-from marbleops.attestation.snp.certificate import ec_key
+from marbleops.attestation.snp.certificate import ec_key, parse_certificate, rsa_key
 from marbleops.attestation.snp.endorsements import SnpEndorsements
 from marbleops.attestation.snp.policy import SnpPolicy
 from marbleops.attestation.snp.report import SIGNED_BYTES, GuestPolicy, ProductLine, SigningKey, SnpTcb
@@ -69,7 +69,7 @@ def with_leaf(
     **described: object,
 ) -> dict[str, bytes]:
     """Return the files with another VCEK certificate, issued by the same ASK."""
-    original = SnpEndorsements.from_files({"vcek": MACHINE.leaf(SigningKey.VCEK)}).certificates[0]
+    original = parse_certificate(MACHINE.leaf(SigningKey.VCEK))
     description: KeyDescription = replace(MACHINE.describe(SigningKey.VCEK), **described)  # type: ignore[arg-type]
     leaf = softark.issue(
         serial=0,
@@ -170,6 +170,13 @@ CA = softark.extension("551d13", bytes.fromhex("30030101ff"), critical=True)
 MEMBERS = softark.key_members(MACHINE.describe(SigningKey.VCEK))
 
 
+def of_amd(oid: bytes, value: bytes) -> tuple[bytes, ...]:
+    """Return AMD's extensions with another value for one."""
+    name = der.encode(der.OBJECT_IDENTIFIER, oid)
+    kept = (one for one in MEMBERS if name not in one)
+    return (*kept, softark.extension(oid.hex(), value))
+
+
 @pytest.mark.parametrize(
     ("files", "code"),
     [
@@ -185,6 +192,12 @@ MEMBERS = softark.key_members(MACHINE.describe(SigningKey.VCEK))
         (with_leaf(hardware_id=der.encode(der.OCTET_STRING, MACHINE.chip_id)), Code.OK),
         (with_leaf(hardware_id=MACHINE.chip_id[:8]), Code.SNP_CERT_EXTENSION),
         (with_leaf(tcb=replace(DEFAULT_TCB, snp=256)), Code.SNP_CERT_EXTENSION),
+        (with_leaf((*MEMBERS, softark.extension(extensions.SPARES[0].hex(), b"\2\1\7"))), Code.OK),
+        (with_leaf(of_amd(extensions.STRUCTURE_VERSION, b"\2\1\2")), Code.SNP_CERT_EXTENSION),
+        (with_leaf(of_amd(extensions.PRODUCT_NAME, b"\x16\6Naples")), Code.SNP_CERT_EXTENSION),
+        (with_leaf(of_amd(extensions.PRODUCT_NAME, b"\x16\5Mil\xffn")), Code.SNP_CERT_EXTENSION),
+        (with_leaf(of_amd(extensions.PRODUCT_NAME, b"\x16\x08Milan-B1")), Code.OK),
+        (with_leaf(of_amd(extensions.HARDWARE_ID, b"\4\1\0")), Code.SNP_CERT_EXTENSION),
         (with_leaf(tcb=replace(DEFAULT_TCB, fmc=1)), Code.SNP_CERT_EXTENSION),
     ],
 )
@@ -208,6 +221,60 @@ def test_an_asvk_does_not_vouch_for_a_chip() -> None:
     files = {**MACHINE.files(at=AT, kind=SigningKey.VLEK), "vcek.der": leaf}
 
     assert verify(files=files).code is Code.CERT_NAME
+
+
+def authority_with(*, key: object, subject: str = "SEV-Milan", members: tuple[bytes, ...] = ()) -> bytes:
+    """Return a certificate for an authority, issued by the root."""
+    return softark.issue(
+        serial=9,
+        issuer=softark.ARK,
+        line=ProductLine.MILAN,
+        subject=subject,
+        key=key,  # type: ignore[arg-type]
+        validity=(AT, AT),
+        members=members,
+    )
+
+
+ARK_KEY, ASK_KEY = (rsa_key(parse_certificate(FILES[name])) for name in ("ark.der", "ask.der"))
+EC_KEY = ec.derive_private_key(5, ec.SECP384R1()).public_key()
+NO_PATH = softark.extension("551d13", bytes.fromhex("3003010100"), critical=True)
+LONG = softark.extension("551d13", bytes.fromhex("30090101ff020100020100"), critical=True)
+SIGNS = softark.extension("551d0f", bytes.fromhex("03020204"), critical=True)
+
+
+@pytest.mark.parametrize(
+    ("authority", "code"),
+    [
+        (authority_with(key=EC_KEY), Code.CERT_FORMAT),
+        (authority_with(key=ASK_KEY), Code.CERT_CONSTRAINTS),
+        (authority_with(key=ASK_KEY, members=(SIGNS,)), Code.CERT_CONSTRAINTS),
+        (authority_with(key=ASK_KEY, members=(CA,)), Code.CERT_CONSTRAINTS),
+        (authority_with(key=ASK_KEY, members=(NO_PATH, SIGNS)), Code.CERT_CONSTRAINTS),
+        (authority_with(key=ASK_KEY, members=(LONG, SIGNS)), Code.CERT_FORMAT),
+        (authority_with(key=ASK_KEY, members=(CA, SIGNS)), Code.OK),
+    ],
+)
+def test_an_authority_is_one(authority: bytes, code: Code) -> None:
+    """With a key of its kind, basic constraints and a key usage; its name alone is not enough."""
+    verdict = verify(files={**FILES, "ask.der": authority}, at=AT)
+
+    assert verdict.code is code, verdict.detail
+
+
+def test_the_certificates_that_fit_are_found_among_others() -> None:
+    """Of other chips, kinds, product lines and makers, whatever they are called."""
+    strangers = {
+        "0": OTHER.leaf(SigningKey.VCEK),
+        "1": with_leaf(MEMBERS[1:])["vcek.der"],
+        "2": authority_with(key=EC_KEY),
+        "3": authority_with(
+            key=rsa_key(SnpEndorsements.from_files({"ark": FILES["ark.der"]}).certificates[0])
+        ),
+        **{f"turin {name}": content for name, content in TURIN.files(at=AT, kind=SigningKey.VLEK).items()},
+    }
+
+    assert verify(files={**strangers, **FILES}).accepted
 
 
 def test_roots_and_times_are_the_callers() -> None:
