@@ -64,6 +64,13 @@ def lint(manifest: Manifest) -> tuple[Warning_, ...]:
     return tuple(sorted(warnings, key=lambda w: (w.line, w.column, w.path, w.code, w.message)))
 
 
+def ignored_fields(manifest: Manifest) -> tuple[Warning_, ...]:
+    """Name the fields that a Coordinator passes over in silence; the rules across fields need not hold."""
+    text = decode_text(manifest.raw)[0]
+    positions = scan(text)
+    return tuple(_warning(positions, *piece) for piece in _ignored(json.loads(text)))
+
+
 def _warning(positions: Positions, code: str, path: JsonPath, message: str) -> Warning_:
     line, column = positions.value(path)
     return Warning_(code=code, path=format_path(path), message=message, line=line, column=column)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from marbleops.cli.errors import UsageProblem
 from marbleops.cli.files import read_bytes
+from marbleops.cli.output import notices, visible
 from marbleops.manifest.digest import Digest
 from marbleops.manifest.limits import MAX_MANIFEST_BYTES
 
@@ -32,6 +33,23 @@ def read_manifest(file: Path) -> bytes:
     except ValueError as problem:
         return _from_yaml(text, file, problem)
     return raw
+
+
+def tell_ignored(raw: bytes, file: Path) -> None:
+    """Name the fields that a Coordinator would pass over in silence: most of them are misspelt.
+
+    What it would refuse is left to it to say.
+    """
+    from marbleops.manifest.errors import ManifestError
+    from marbleops.manifest.lint import ignored_fields
+    from marbleops.manifest.parse import Strictness, parse
+
+    try:
+        found = ignored_fields(parse(raw, strictness=Strictness.MARBLERUN))
+    except ManifestError:
+        return
+    for field in found:
+        notices().line(f"{file}: {visible(field.path)}: {visible(field.message)}", style="bold yellow")
 
 
 def expected_digest(text: str) -> Digest:

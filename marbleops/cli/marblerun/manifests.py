@@ -8,14 +8,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from marbleops.cli.exits import Exit
-from marbleops.cli.marblerun.options import EXISTING, file_option, recovery_file_option
+from marbleops.cli.marblerun.options import EXISTING, client_options, file_option, recovery_file_option
 from marbleops.cli.marblerun.updates import update
 from marbleops.cli.output import notices, printer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from marbleops.wire.marblerun.session import Introduction
+
 APPLIED = "Complete Manifest updated"
+REPLACED = (
+    "this manifest replaced a state that waited for recovery. Was that a mistake? The old state is kept as "
+    "state-TIME.db in the seal directory, and its recovery secrets still open it"
+)
 
 
 @click.group()
@@ -46,7 +52,7 @@ def get(*, host: str, signature: bool, display_update: bool, keep_cert: bool, ou
     from marbleops.wire.marblerun.manifests import manifest_get, manifest_log
 
     with attested_session(host) as (session, introduction):
-        printer().line("Successfully verified Coordinator, now requesting manifest")
+        _tell_verified(introduction, "now requesting manifest")
         found = manifest_get(session)
         text = found.raw.decode("utf-8")
         if display_update:
@@ -78,21 +84,26 @@ def set_(*, file: Path, host: str, recoverydata: Path | None) -> int:
 
     The recovery secrets are shown only once: without them nobody opens the state on another machine.
     """  # noqa: D301
-    from marbleops.cli.marblerun.manifest_file import read_manifest
+    from marbleops.cli.marblerun.advice import RECOVERY, state_of
+    from marbleops.cli.marblerun.manifest_file import read_manifest, tell_ignored
     from marbleops.cli.marblerun.results import check_writable, give_recovery_secrets
     from marbleops.cli.marblerun.sessions import attested_session, save_cache
     from marbleops.manifest.digest import Digest
     from marbleops.wire.marblerun.manifests import manifest_set
 
     raw = read_manifest(file)
+    tell_ignored(raw, file)
     check_writable(recoverydata)
     out = printer()
     with attested_session(host) as (session, introduction):
-        out.line("Successfully verified Coordinator, now uploading manifest")
+        _tell_verified(introduction, "now uploading manifest")
         signature = Digest.of(raw).hex
         out.line(f"Manifest signature: {signature}")
+        waited = state_of(session) == RECOVERY
         secrets = manifest_set(session, raw)
         out.line("Manifest successfully set")
+        if waited:
+            notices().line(REPLACED, style="bold yellow")
         saved = give_recovery_secrets(secrets, recoverydata)
         save_cache(introduction)
     out.document({"signature": signature, **saved})
@@ -137,10 +148,11 @@ def log(*, host: str, output: Path | None) -> int:
     from marbleops.cli.marblerun.sessions import cached_session
     from marbleops.wire.marblerun.manifests import manifest_log
 
-    out = printer()
     with cached_session(host) as session:
-        out.line("Successfully verified Coordinator, now requesting update log")
         rows = manifest_log(session)
+    out = printer()
+    if not client_options().insecure:
+        out.line("Successfully verified Coordinator, now requesting update log")
     text = "\n".join(row.rstrip() for row in rows)
     if output is not None:
         write_private(output, text.encode())
@@ -167,6 +179,12 @@ def signature(file: Path) -> int:
     out.document({"file": str(file), "signature": found})
     out.line(found)
     return Exit.OK
+
+
+def _tell_verified(introduction: Introduction, what_now: str) -> None:
+    """Say MarbleRun's words, where they are true: not under ``--insecure``."""
+    if introduction.verdict is not None:
+        printer().line(f"Successfully verified Coordinator, {what_now}")
 
 
 def with_updates(text: str, rows: tuple[str, ...]) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from marbleops.cli.errors import CommandError, UsageProblem
 from marbleops.cli.exits import Exit
 from marbleops.cli.files import read_bytes, write_private
+from marbleops.cli.marblerun.advice import RECOVERY, refused, state_of
 from marbleops.cli.marblerun.options import ClientOptions, client_options
 from marbleops.cli.output import notices
 from marbleops.cli.trust import MAX_SMALL_FILE, fresh_nonce, now
@@ -34,7 +35,6 @@ ERA_HELP = (
     "FILE (or save it as ./era-config.json), it is never downloaded silently; for a simulation platform give "
     "--anchor FILE --insecure-simulation"
 )
-RECOVERY = 1
 _UNTRUSTED = {
     "host-name": "call it by a name in its certificate, or add yours to its EDG_COORDINATOR_DNS_NAMES",
     "no-quote": "MarbleRun's simulation has no quotes; --insecure takes its word for everything",
@@ -102,7 +102,7 @@ def load_cache(options: ClientOptions) -> Certificates:
         raise UsageProblem(
             "no verified Coordinator certificate is kept here yet",
             where=str(file),
-            next_step="marbleops manifest verify FILE HOST:PORT (checks the Coordinator and keeps it)",
+            next_step="marbleops manifest verify FILE HOST:PORT checks and keeps it; manifest set does too",
         )
     try:
         return Certificates.from_pem(read_bytes(file, limit=MAX_SMALL_FILE))
@@ -133,30 +133,13 @@ def _session(host: str, identity: ClientIdentity | None) -> Iterator[Session]:
         try:
             yield session
         except CoordinatorError as error:
-            raise _refused(error, host) from error
+            raise refused(error, host, session) from error
         except UntrustedCoordinator as error:
             step = _UNTRUSTED.get(error.code)
             if step is None:
                 raise  # with all its checks
             step = step.replace("HOST", host)
             raise CommandError(error.reason, exit_code=Exit.UNTRUSTED, where=host, next_step=step) from error
-
-
-def _refused(error: Exception, host: str) -> CommandError:
-    """Add to a Coordinator's refusal what to do about it."""
-    http, message = getattr(error, "http", 0), str(error)
-    step = ""
-    if http == 401:
-        step = "give the certificate and key of a user in the manifest; it must be that one byte for byte"
-    elif http == 405:
-        message, step = "this Coordinator does not know the call", "it needs MarbleRun's REST API version 2"
-    elif "server is not in expected state" in message:
-        step = f"marbleops status {host} (says what it waits for)"
-    elif "requested value not set" in message:
-        message, step = f"{message}: no manifest is set yet", f"marbleops manifest set FILE {host}"
-    elif "update already in progress" in message:
-        step = f"marbleops manifest update get {host}"
-    return CommandError(message, exit_code=Exit.REFUSED, where=host, next_step=step)
 
 
 def _trust(options: ClientOptions) -> Trust:
@@ -247,14 +230,8 @@ def _changed(host: str, options: ClientOptions) -> CommandError:
 
 
 def _says_recovery(host: str) -> bool:
-    from marbleops.wire.connection import CoordinatorUnreachable
-    from marbleops.wire.envelope import CoordinatorError
-    from marbleops.wire.marblerun.manifests import get_status
     from marbleops.wire.marblerun.session import Session
 
     with Session(host) as session:
         session.trust_nobody()
-        try:
-            return get_status(session).code == RECOVERY
-        except (CoordinatorUnreachable, CoordinatorError):
-            return False
+        return state_of(session) == RECOVERY

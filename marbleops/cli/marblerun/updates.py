@@ -39,12 +39,13 @@ def apply(*, file: Path, host: str, auth: AuthOptions, recoverydata: Path | None
       marbleops manifest update apply new.json localhost:4433 --cert admin.crt --key admin.key
     """  # noqa: D301 - click knows by \b that this block is not to be wrapped
     from marbleops.cli.marblerun.credentials import user_identity
-    from marbleops.cli.marblerun.manifest_file import read_manifest
+    from marbleops.cli.marblerun.manifest_file import read_manifest, tell_ignored
     from marbleops.cli.marblerun.results import check_writable, give_recovery_secrets
     from marbleops.cli.marblerun.sessions import cached_session
     from marbleops.wire.marblerun.updates import manifest_update_apply
 
     raw = read_manifest(file)
+    tell_ignored(raw, file)
     check_writable(recoverydata)
     with cached_session(host, user_identity(auth)) as session:
         answer = manifest_update_apply(session, raw)

@@ -260,8 +260,13 @@ def test_recovery_by_one_and_by_shares(desk: Desk) -> None:
     assert "recovery mode" in stuck.err
     assert "marbleops recover SECRET" in stuck.err
     assert desk.call("-i status HOST").out.startswith("1: Coordinator is in recovery mode.")
+    nothing = desk.call("manifest get HOST TRUST", code=Exit.REFUSED)
+    assert "marbleops recover SECRET" in nothing.err
+    assert "Do not set a manifest" in nothing.err
     done = desk.call("recover recovery.json HOST -k ann.key TRUST")
     assert done.out == "Recovery successful.\n"
+    again = desk.call("recover recovery.json HOST -k ann.key TRUST", code=Exit.REFUSED)
+    assert "nothing is to be recovered" in again.err
     assert desk.call("status HOST").out.startswith("3:"), "the kept certificate fits again"
 
     keys = recovery_keys(desk.folder, *HOLDERS)
@@ -288,6 +293,15 @@ def test_recovery_by_one_and_by_shares(desk: Desk) -> None:
     )
     desk.call(f"{encrypt} -o s.enc")
     desk.call(f"{encrypt} -o s.enc", code=Exit.USAGE)
+    wrong = desk.call("recover-with-signature s.enc HOST -s s.enc TRUST", code=Exit.REFUSED)
+    assert "every holder sends again" in wrong.err
+    assert "Remaining secrets: 2" in desk.call("recover share.bin HOST -k ann.key TRUST").out
     done = desk.call("recover-with-signature s.enc HOST -s s.sig TRUST -o json")
     assert done.json == {"remaining": 0, "message": "Recovery successful."}
     assert desk.call("manifest verify m2.json HOST TRUST").out == "OK\n"
+
+    lose_the_sealing_key(desk)
+    desk.write("m3.json", manifest(desk.folder, Marble={}))
+    started_over = desk.call("manifest set m3.json HOST TRUST").err
+    assert "replaced a state that waited for recovery" in started_over
+    assert "m3.json: Marble: the field 'Marble' is unknown and ignored" in started_over

@@ -12,7 +12,7 @@ import pytest
 from marbleops.cli.errors import CommandError, UsageProblem
 from marbleops.cli.exits import Exit
 from marbleops.cli.main import run
-from marbleops.cli.marblerun.manifest_file import expected_digest, read_manifest
+from marbleops.cli.marblerun.manifest_file import expected_digest, read_manifest, tell_ignored
 from marbleops.cli.marblerun.manifests import with_updates
 from marbleops.cli.marblerun.recovery_file import candidates
 from marbleops.cli.marblerun.results import give_recovery_secrets, write_new
@@ -125,6 +125,23 @@ def test_json_is_sent_as_it_is_and_yaml_converted(tmp_path: Path) -> None:
     for call, argument, words in calls:
         with pytest.raises(UsageProblem, match=words):
             call(argument)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"packages": {"p": {"securityVersion": 2}}}', ""),
+        ('{"Marbles": {"m": {"MaxActivation": 1}}}', "m.json: Marbles.m.MaxActivation: the field"),
+        ('{"Packages": 1}', ""),
+    ],
+)
+def test_a_misspelt_field_is_named(text: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It would be passed over in silence, and a limit that is misspelt is none."""
+    tell_ignored(text.encode(), Path("m.json"))
+
+    shown = capsys.readouterr().err
+    assert told in shown
+    assert bool(told) == bool(shown)
 
 
 def test_a_pem_file_becomes_a_certificate_and_a_pkcs8_key(tmp_path: Path) -> None:
