@@ -11,8 +11,9 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Final
 
 from marbleops.attestation.appraisal import Appraisal
+from marbleops.attestation.snp.fields import names_of
 from marbleops.attestation.snp.policy import DEFAULT, SnpPolicy, judge
-from marbleops.attestation.snp.report import SnpReport
+from marbleops.attestation.snp.report import PlatformInfo, SnpReport
 from marbleops.attestation.verdict import Check
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ _SIZES: Final = {
     "family_id": 16,
     "image_id": 16,
 }
+NO_PLATFORM_INFO: Final = PlatformInfo(0)
 _Judged = tuple[Check, str]
 
 
@@ -51,7 +53,7 @@ class SnpReferenceValues:
     image_id: bytes | None = None
     guest_svn: int | None = None
     chip_ids: frozenset[bytes] = frozenset()
-    required_platform_info: int = 0
+    required_platform_info: PlatformInfo = NO_PLATFORM_INFO
     policy: SnpPolicy = DEFAULT
 
     def __post_init__(self) -> None:
@@ -136,8 +138,8 @@ def _platform(report: SnpReport, reference: SnpReferenceValues) -> Iterator[_Jud
         yield _field("chip_id", ok=ok, asks=asks, has=report.chip_id.hex())
     wanted = reference.required_platform_info
     if wanted:
-        ok = report.platform_info & wanted == wanted
-        yield _field("platform_info", ok=ok, asks=f"bits 0x{wanted:x}", has=f"0x{report.platform_info:x}")
+        asks, has = names_of(wanted, PlatformInfo), names_of(report.platform_info, PlatformInfo)
+        yield _field("platform_info", ok=set(asks) <= set(has), asks=", ".join(asks), has=", ".join(has))
 
 
 def _field(name: str, *, ok: bool, asks: str, has: str) -> _Judged:

@@ -22,7 +22,6 @@ HCL_MAGIC: Final = b"HCLA"  # Azure's paravisor puts 32 bytes of its own before 
 _SIGNATURE_HALF = 72
 _ECDSA_P384_SHA384 = 1
 _MUST_BE_ONE = 1 << 17
-_PLATFORM_BITS = 8  # SMT, TSME, ECC, RAPL, ciphertext hiding, alias check, IOMMU, TIO
 # First byte and end of what is reserved, and the versions for which it is.
 _RESERVED: Final = (
     (0x04C, 0x050, VERSIONS),
@@ -66,7 +65,21 @@ class GuestPolicy(IntFlag):
     PAGE_SWAP_DISABLED = 1 << 25
 
 
+class PlatformInfo(IntFlag):
+    """How the machine is set up."""
+
+    SMT = 1 << 0
+    TSME = 1 << 1
+    ECC = 1 << 2
+    RAPL_DISABLED = 1 << 3
+    CIPHERTEXT_HIDING = 1 << 4
+    ALIAS_CHECK_COMPLETE = 1 << 5
+    IOMMU_WRITE_SAFE = 1 << 6
+    TIO = 1 << 7
+
+
 _POLICY_BITS: Final = 26
+_PLATFORM_BITS: Final = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ import pytest
 from marbleops.attestation.platform.softsnp import DEFAULT_TCB, SnpGuest, SoftSnp
 from marbleops.attestation.snp.appraisal import SnpReferenceValues, appraise_snp
 from marbleops.attestation.snp.policy import SnpPolicy
+from marbleops.attestation.snp.report import PlatformInfo
 from marbleops.attestation.snp.verify import verify_snp
 from marbleops.attestation.verdict import Code, TdReport
 
@@ -36,7 +37,7 @@ WANTED = SnpReferenceValues(
     image_id=GUEST.image_id,
     guest_svn=3,
     chip_ids=frozenset({MACHINE.chip_id}),
-    required_platform_info=0x21,
+    required_platform_info=PlatformInfo.SMT | PlatformInfo.ALIAS_CHECK_COMPLETE,
     policy=SnpPolicy(vmpls=frozenset({0}), minimum_reported_tcb=DEFAULT_TCB),
 )
 
@@ -64,7 +65,10 @@ def test_the_wanted_guest_is_accepted() -> None:
         ({"guest_svn": 4}, "guest_svn: reference values ask for at least 4, the guest has 3"),
         ({"debug": True}, "Debug"),
         ({"chip_ids": frozenset({bytes(64)})}, "chip_id"),
-        ({"required_platform_info": 2}, "platform_info"),
+        (
+            {"required_platform_info": PlatformInfo.CIPHERTEXT_HIDING},
+            "platform_info: reference values ask for CIPHERTEXT_HIDING, the guest has SMT, ECC, ALIAS_CHECK",
+        ),
         ({"policy": SnpPolicy(allow_smt=False)}, "SMT"),
         ({"policy": SnpPolicy(minimum_launch_tcb=replace(DEFAULT_TCB, microcode=255))}, "Launch TCB"),
         (

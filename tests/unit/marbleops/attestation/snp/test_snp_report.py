@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from marbleops.attestation import limits
 from marbleops.attestation.checks import RejectedError
 from marbleops.attestation.platform.softsnp import DEFAULT_TCB, SnpGuest, SoftSnp
+from marbleops.attestation.snp.fields import report_fields
 from marbleops.attestation.snp.report import (
     GuestPolicy,
     ProductLine,
@@ -111,6 +114,18 @@ def test_turin_has_other_tcb_bytes() -> None:
 def test_anything_else_is_refused(evidence: bytes, code: Code) -> None:
     """Sizes, versions, reserved bytes and bits, one after the other."""
     assert code_of(evidence) is code
+
+
+def test_the_fields_are_shown_for_people() -> None:
+    """Ready for JSON: hex, numbers, and names of bits; what a version lacks is null."""
+    shown = report_fields(parse_report(REPORT).report)
+
+    assert json.loads(json.dumps(shown)) == shown
+    assert shown["measurement"] == "11" * 48
+    assert shown["policy_bits"] == ["ABI 0.31", "SMT"]
+    assert shown["platform_info_bits"] == ["SMT", "ECC", "ALIAS_CHECK_COMPLETE"]
+    assert shown["reported_tcb"] == {"bootloader": 4, "tee": 0, "snp": 24, "microcode": 219}
+    assert (shown["signing_key"], shown["cpuid"], shown["launch_mitigations"]) == ("VCEK", "25.1.1", None)
 
 
 def test_reports_are_told_from_quotes() -> None:
