@@ -35,4 +35,4 @@ def one_input(evidence: bytes) -> None:
 
 
 if __name__ == "__main__":
-    run(one_input, SEEDS)
+    run(one_input, SEEDS, seconds=0.05)

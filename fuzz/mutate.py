@@ -27,7 +27,8 @@ _TOKENS = (
 )
 
 
-def run(target: Target, seeds: Sequence[bytes]) -> None:
+def run(target: Target, seeds: Sequence[bytes], *, seconds: float | None = None) -> None:
+    """Run *target* on changed *seeds*; with *seconds*, no input may take that much processor time."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int)
     parser.add_argument("--seed", type=int, default=1)
@@ -48,11 +49,19 @@ def run(target: Target, seeds: Sequence[bytes]) -> None:
     for number in range(chosen.runs):
         raw = mutate(rng, rng.choice(seeds), seeds)
         try:
-            target(raw)
+            if _takes(target, raw) > (seconds or float("inf")):
+                # Again: the first time may have paid for something else, such as collecting garbage.
+                assert min(_takes(target, raw) for _ in range(3)) <= seconds, f"more than {seconds} s"
         except Exception:
             sys.stderr.write(f"run {number} of seed {chosen.seed}: {raw.hex()}\n")
             raise
     sys.stdout.write(f"{chosen.runs} inputs in {time.perf_counter() - started:.1f} s, no failure\n")
+
+
+def _takes(target: Target, raw: bytes) -> float:
+    begin = time.process_time()
+    target(raw)
+    return time.process_time() - begin
 
 
 def mutate(rng: random.Random, raw: bytes, seeds: Sequence[bytes]) -> bytes:
