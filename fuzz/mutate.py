@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import math
 import random
 import sys
 import time
@@ -27,8 +28,8 @@ _TOKENS = (
 )
 
 
-def run(target: Target, seeds: Sequence[bytes], *, seconds: float | None = None) -> None:
-    """Run *target* on changed *seeds*; with *seconds*, no input may take that much processor time."""
+def run(target: Target, seeds: Sequence[bytes], *, seconds: float = math.inf) -> None:
+    """Run *target* on changed *seeds*; no input may take more than *seconds* of processor time."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int)
     parser.add_argument("--seed", type=int, default=1)
@@ -49,7 +50,7 @@ def run(target: Target, seeds: Sequence[bytes], *, seconds: float | None = None)
     for number in range(chosen.runs):
         raw = mutate(rng, rng.choice(seeds), seeds)
         try:
-            if _takes(target, raw) > (seconds or float("inf")):
+            if _takes(target, raw) > seconds:
                 # Again: the first time may have paid for something else, such as collecting garbage.
                 assert min(_takes(target, raw) for _ in range(3)) <= seconds, f"more than {seconds} s"
         except Exception:
