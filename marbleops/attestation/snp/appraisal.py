@@ -138,8 +138,9 @@ def _platform(report: SnpReport, reference: SnpReferenceValues) -> Iterator[_Jud
         yield _field("chip_id", ok=ok, asks=asks, has=report.chip_id.hex())
     wanted = reference.required_platform_info
     if wanted:
-        asks, has = names_of(wanted, PlatformInfo), names_of(report.platform_info, PlatformInfo)
-        yield _field("platform_info", ok=set(asks) <= set(has), asks=", ".join(asks), has=", ".join(has))
+        names, there = names_of(wanted, PlatformInfo), names_of(report.platform_info, PlatformInfo)
+        ok = set(names) <= set(there)
+        yield _field("platform_info", ok=ok, asks=", ".join(names), has=", ".join(there))
 
 
 def _field(name: str, *, ok: bool, asks: str, has: str) -> _Judged:
