@@ -80,6 +80,7 @@ _KNOWN: tuple[tuple[str, str, Exit, str], ...] = (
         Exit.USAGE,
         "marbleops simulation init DIR",
     ),
+    ("marbleops.collateral.cache", "CacheError", Exit.USAGE, "choose another folder with --cache DIR"),
     ("marbleops.wire.verify", "DeploymentRefused", Exit.UNTRUSTED, "do not use it; ask who runs it"),
     ("reconciler.settings", "SettingsError", Exit.USAGE, "check the configuration file"),
     ("reconciler.disk", "DiskError", Exit.USAGE, "check the reconciler's stateDir"),

@@ -55,6 +55,12 @@ VERBS: dict[str, Verb] = {
     ),
     "wait": Verb(_WATCH, "status", "wait", "Wait until the manifest of commit REV is enforced or refused."),
     "verify": Verb(_WATCH, "verify", "verify", "Check a running deployment as its customer."),
+    "collateral": Verb(
+        _WATCH,
+        "collateral",
+        "collateral",
+        "Fetch, carry and watch what Intel and AMD publish about platforms.",
+    ),
     "apply": Verb(_WATCH, "apply", "apply", "Send a manifest and its evidence to a Coordinator."),
     "target": Verb(_WATCH, "target", "target", "Decide what a reconciler may not decide alone."),
     "manifest": Verb(

@@ -53,6 +53,30 @@ def microcode(folder: Path) -> int:
     return Exit.OK
 
 
+@simulation.command("serve-collateral")
+@click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--port", type=click.IntRange(0, 65535), default=8081, help="Port on 127.0.0.1. Default: 8081.")
+@click.option(
+    "--pccs", is_flag=True, help="Answer as a PCCS does: lists in hexadecimal, the root's among them."
+)
+def serve_collateral(folder: Path, port: int, pccs: bool) -> int:
+    """Serve the collateral of the platform in DIR as Intel's PCS does, until interrupted.
+
+    To try `marbleops collateral` without a network: --source pcs:http://127.0.0.1:8081
+    """
+    from marbleops.attestation.platform.simulation import SimulationPlatform
+    from marbleops.cli.serving import serve
+
+    answer = SimulationPlatform.open(folder).pcs(pccs=pccs).answer
+    dialect = "pccs" if pccs else "pcs"
+    with serve(answer, port) as (bound, wait):
+        out = printer()
+        out.document({"source": f"{dialect}:http://127.0.0.1:{bound}"})
+        out.mark(GOOD, f"serving; use --source {dialect}:http://127.0.0.1:{bound}; end with Ctrl-C")
+        wait()
+    return Exit.OK
+
+
 @simulation.command()
 @click.argument("file", metavar="ENCLAVE.JSON", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def measure(file: Path) -> int:

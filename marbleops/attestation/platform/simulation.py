@@ -17,15 +17,17 @@ import secrets
 import shutil
 import stat
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal
 
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from marbleops.attestation.anchors import Anchors
 from marbleops.attestation.collateral import Collateral, CollateralError
 from marbleops.attestation.limits import MAX_COLLATERAL_BYTES
+from marbleops.attestation.platform.softpcs import SoftPcs
 from marbleops.attestation.platform.softpki import Pki, build_pki, derive
 from marbleops.attestation.platform.softquote import SimulatedIssuer, SimulatedTdIssuer, build_collateral
 from marbleops.attestation.verdict import INSECURE_SIMULATION, Tee
@@ -142,6 +144,22 @@ class SimulationPlatform:
             revoke_pck=revoke_pck,
             tee=tee,
         )
+
+    def pcs(self, *, pccs: bool = False) -> SoftPcs:
+        """Return what answers in place of PCS, or of a PCCS, with the published collateral.
+
+        It reads the file for each answer and raises ``PlatformError`` where that cannot be read.
+        """
+        return SoftPcs(pki=self._pki, publish=self._published, pccs=pccs)
+
+    def _published(self, tee: Tee, update: str) -> Collateral:
+        del update  # one set only
+        collateral = self.collateral()
+        if tee is Tee.SGX:
+            return collateral
+        # The file holds SGX's alone; TDX gets its own of the same date.
+        crl = x509.load_der_x509_crl(collateral.root_ca_crl)
+        return self.stage_collateral(at=crl.last_update_utc + timedelta(hours=1), tee=tee)
 
     def renew(self, at: datetime) -> Collateral:
         """Publish collateral that is current ``at``, replacing the file in one step, and return it."""
