@@ -10,11 +10,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from coordinator.core import Options
+from coordinator.domain import history
 from coordinator.domain.ownership import Rules
 from coordinator.domain.secrets import UserSecret
 from coordinator.errors import (
     CoordinatorError,
     GitOpsEnforcedError,
+    ManifestRefusedError,
     MarbleRefusedError,
     MarbleUnauthenticatedError,
     NotPermittedError,
@@ -25,6 +27,7 @@ from coordinator.errors import (
     UserUnauthenticatedError,
     WrongPhaseError,
 )
+from marbleops.manifest.parse import Strictness, parse
 from tests.fakes import mesh, shop
 from tests.fakes.logins import login, of_no_known_version
 from tests.fakes.small_world import SmallWorld, activation, make_csr, marble_quote
@@ -32,6 +35,7 @@ from tests.fakes.small_world import SmallWorld, activation, make_csr, marble_quo
 if TYPE_CHECKING:
     from coordinator.domain.access import User
     from coordinator.service import Service
+    from marbleops.manifest.model import Manifest
 
 PASSWORD = UserSecret(cert=None, private=None, key=b"open sesame")
 
@@ -113,6 +117,38 @@ def test_a_marble_that_an_update_has_shut_out_counts_nothing() -> None:
         service.marbles.count(marble, "n", 2**64 - 1)
     with pytest.raises(MarbleUnauthenticatedError):
         service.marbles.authenticate((of_no_known_version(login("sam").certificate_der),))
+
+
+def test_writers_of_secrets_fill_no_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a restart could not read is not written, and half of the room is for decisions on manifests."""
+    monkeypatch.setattr(history, "MAX_RECORDS", 6)
+    world, service = _running()
+    sam = _user(service, "sam")
+    for _ in range(2):
+        service.owners.write_secrets({"password": PASSWORD}, sam)
+    with pytest.raises(ManifestRefusedError, match="history of this deployment is full, it has 3 records"):
+        service.owners.write_secrets({"password": PASSWORD}, sam)
+    for _ in range(3):
+        service.owners.update(mesh.package_update(backend=2), _user(service, "rita"))
+    with pytest.raises(ManifestRefusedError, match="full"):
+        service.owners.update(mesh.package_update(backend=2), _user(service, "rita"))
+    assert world.open().snapshot().head == service.snapshot().head
+
+
+def test_written_secrets_are_no_manifests_to_read_at_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each manifest is parsed once, however many transitions kept it: a restart stays a matter of seconds."""
+    world, service = _running()
+    for _ in range(5):
+        service.owners.write_secrets({"password": PASSWORD}, _user(service, "sam"))
+    parsed = []
+
+    def counted(raw: bytes, *, strictness: Strictness) -> Manifest:
+        parsed.append(raw)
+        return parse(raw, strictness=strictness)
+
+    monkeypatch.setattr(history, "parse", counted)
+    assert world.open().snapshot().head == service.snapshot().head
+    assert parsed == [mesh.manifest()]
 
 
 def test_an_equal_version_is_accepted() -> None:
