@@ -153,7 +153,7 @@ def test_no_certificate(der: bytes) -> None:
 
 
 @given(st.binary(max_size=60))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_arbitrary_cbor(data: bytes) -> None:
     """Arbitrary bytes are a value or the reader's own error."""
     with contextlib.suppress(cbor.CborError):
@@ -161,7 +161,7 @@ def test_arbitrary_cbor(data: bytes) -> None:
 
 
 @given(offset=st.integers(0, 200), patch=st.binary(max_size=3))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_mutated_claims(offset: int, patch: bytes) -> None:
     """Mutated tagged evidence is refused with a code, or is still what it was."""
     value = GOOD["gramine"][1]
