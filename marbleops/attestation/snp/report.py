@@ -22,6 +22,7 @@ HCL_MAGIC: Final = b"HCLA"  # Azure's paravisor puts 32 bytes of its own before 
 _SIGNATURE_HALF = 72
 _ECDSA_P384_SHA384 = 1
 _MUST_BE_ONE = 1 << 17
+_SMALL = 256
 # First byte and end of what is reserved, and the versions for which it is.
 _RESERVED: Final = (
     (0x04C, 0x050, VERSIONS),
@@ -178,14 +179,16 @@ def is_hcl(evidence: bytes) -> bool:
 
 
 def is_snp(evidence: bytes) -> bool:
-    """Say whether ``evidence`` looks like a report: its version, and its signature algorithm or its size.
+    """Say whether ``evidence`` means to be a report, also one cut short or of another version.
 
-    A raw quote has its attestation key type in the upper half of the first number. Open Enclave evidence can
-    start with the number 3 alone; a quote follows, which is longer and has the vendor's UUID at that offset.
+    A raw quote has its attestation key type in the upper half of the first number. Open Enclave evidence
+    starts with a small number, too; the quote in it has the vendor's UUID where a report names its
+    signature algorithm, and which is longer.
     """
-    if len(evidence) < REPORT_BYTES or _number(evidence, 0, 4) not in VERSIONS:
-        return False
-    return _number(evidence, 0x34, 4) == _ECDSA_P384_SHA384 or not any(evidence[REPORT_BYTES:])
+    version, algorithm = _number(evidence, 0, 4), _number(evidence, 0x34, 4)
+    if 0 < version < _SMALL and algorithm == _ECDSA_P384_SHA384:
+        return True
+    return version in VERSIONS and len(evidence) >= REPORT_BYTES and not any(evidence[REPORT_BYTES:])
 
 
 def parse_report(evidence: bytes) -> SignedReport:

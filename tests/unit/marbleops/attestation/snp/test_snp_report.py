@@ -129,10 +129,10 @@ def test_the_fields_are_shown_for_people() -> None:
 
 
 def test_reports_are_told_from_quotes() -> None:
-    """By version with algorithm or size; Open Enclave evidence starts with the same number 3."""
-    assert is_snp(REPORT)
-    assert is_snp(changed(0x34, b"\2"))
-    assert not is_snp(REPORT[:100])
+    """By version with algorithm or size; Open Enclave evidence starts with small numbers, too."""
+    assert all(map(is_snp, (REPORT, REPORT[:100], changed(0, b"\6"), changed(0x34, b"\2"))))
+    assert not is_snp(b"")
+    assert not is_snp(b"\1\0\0\0\2\0\0\0" + bytes(3000))
     assert not is_snp(b"\3\0\2\0" + REPORT[4:])
     assert not is_snp(b"\3\0\0\0" + b"\xa3" * 3000)
 
