@@ -186,11 +186,14 @@ def _advisories(verdict: Verdict, reference: ReferenceValues | TdReferenceValues
 
 
 def _report_data(verdict: Verdict, given: AttestedReport, expected: bytes) -> Iterator[tuple[Check, str]]:
-    # 1.3: evidence with custom claims has spent its report data on them, so they are what is vouched for.
-    # Without any it vouches for nothing, which is told apart from vouching for something else.
+    # 1.3: evidence with custom claims has spent its report data on their hash, so it vouches for the claims
+    # and for what hashes to it. Without any it vouches for nothing, which is told apart from something else.
     claims = verdict.custom_claims
-    head = given.report_data[: len(expected)] if claims is None else claims
+    head = given.report_data[: len(expected)]
     ok = hmac.compare_digest(head, expected)
+    if claims is not None:
+        ok = bool(claims) and (ok or hmac.compare_digest(claims, expected))
+        head = claims
     found = (head.hex() or "nothing: no report data and no custom claims")[: limits.MAX_FOUND_TEXT]
     yield (
         Check(name="Report data", ok=ok, expected=expected.hex(), found=found),

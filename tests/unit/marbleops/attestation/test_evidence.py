@@ -120,7 +120,7 @@ def test_claims_take_the_place_of_report_data() -> None:
     uuid = bytes.fromhex("a3a21e871b4d4014b70aa125d2fbcd8c")
     reference = ReferenceValues(unique_id=smith.IDENTITY.unique_id.hex())
     outcomes = {}
-    for claims in (b"", smith.REPORT_DATA, b"other"):
+    for claims in (b"", smith.REPORT_DATA, b"conformance certificate", b"other"):
         content = smith.raw_quote(report_data=hashlib.sha256(claims).digest()) + claims
         evidence = (3).to_bytes(4, "little") + uuid + len(content).to_bytes(8, "little") + content
         verdict = verify(evidence, smith.collateral())
@@ -128,5 +128,6 @@ def test_claims_take_the_place_of_report_data() -> None:
         outcomes[claims] = appraise(verdict, reference, report_data=smith.REPORT_DATA)
 
     assert outcomes[smith.REPORT_DATA].accepted
+    assert outcomes[b"conformance certificate"].accepted  # what the expected report data is the hash of
     assert "vouches for nothing" in outcomes[b""].reason
     assert "vouches for 6f74686572" in outcomes[b"other"].reason

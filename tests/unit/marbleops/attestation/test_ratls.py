@@ -19,6 +19,7 @@ from conformance import quotesmith as smith
 from conformance import tdsmith
 from marbleops.attestation import cbor, ratls
 from marbleops.attestation.anchors import Anchors
+from marbleops.attestation.appraisal import ReferenceValues, appraise
 from marbleops.attestation.checks import RejectedError
 from marbleops.attestation.platform.softpki import derive_key
 from marbleops.attestation.verdict import Code, Tee, Verdict
@@ -31,6 +32,9 @@ KEY, OTHER = (derive_key(smith.SEED, label) for label in ("ratls", "other"))
 SPKI = KEY.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 PEM = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 CLAIMS_UUID = bytes.fromhex("a3a21e871b4d4014b70aa125d2fbcd8c")
+
+
+REFERENCE = ReferenceValues(unique_id=smith.IDENTITY.unique_id.hex())
 
 
 def sha256(data: bytes) -> bytes:
@@ -102,6 +106,9 @@ GOOD = {
 def test_each_producer(extension: tuple[str, bytes]) -> None:
     """The certificate of each producer verifies, and with another key in its place it does not."""
     verdict = verify(certificate(extension))
+    assert verdict.report is not None
+    bound = verdict.report.report_data[:32]  # what the key binding has compared already
+    assert appraise(verdict, REFERENCE, report_data=bound).accepted
     other = verify(certificate(extension, key=OTHER))
 
     assert verdict.code is Code.OK, verdict.detail
