@@ -26,6 +26,7 @@ class SnpPolicy:
 
     ``require_crl`` says that a verification without a revocation list fails; without it, it says that nothing
     was looked up. ``allow_smt`` and ``allow_migration`` are about what the guest's policy permits its host.
+    ``accept_hcl`` takes Azure's reports for what they are: about a virtual TPM, not about what it measured.
     """
 
     allow_debug: bool = False
@@ -38,6 +39,7 @@ class SnpPolicy:
     minimum_guest_svn: int = 0
     author_key_digests: frozenset[bytes] = frozenset()
     require_crl: bool = True
+    accept_hcl: bool = False
 
 
 DEFAULT: Final = SnpPolicy()

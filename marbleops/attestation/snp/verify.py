@@ -22,12 +22,13 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from marbleops.attestation import der
+from marbleops.attestation import der, limits
 from marbleops.attestation.checks import Ledger, NoMemo, RejectedError, remembered
 from marbleops.attestation.snp import chain as chains
 from marbleops.attestation.snp import report as reports
 from marbleops.attestation.snp.certificate import ec_key
 from marbleops.attestation.snp.extensions import describe_key
+from marbleops.attestation.snp.hcl import unwrap_hcl
 from marbleops.attestation.snp.policy import DEFAULT, SnpPolicy, judge
 from marbleops.attestation.verdict import Code, Verdict
 
@@ -55,6 +56,7 @@ class _Run:
     memo: Memo
     ledger: Ledger
     report: SnpReport | None = None
+    claims: bytes | None = None
     revocation_checked: bool = False
 
 
@@ -82,6 +84,8 @@ def verify_snp(
     code, detail = Code.OK, "the report verifies"
     try:
         _verify(run, evidence)
+        if run.claims is not None:
+            detail += "; it vouches for a virtual TPM: what was booted needs a TPM quote"
         if not run.revocation_checked:
             detail += "; revocation was not checked, there is no revocation list"
     except RejectedError as error:
@@ -95,12 +99,13 @@ def verify_snp(
         checks=tuple(run.ledger.checks),
         trust_domain=anchors.trust_domain,
         detail=detail,
+        custom_claims=run.claims,
     )
 
 
 def _verify(run: _Run, evidence: bytes) -> None:
     # 1 limits; 2 unwrap; 3 strict parse
-    signed = _parse(run.ledger, evidence)
+    signed = _parse(run, evidence)
     run.report = signed.report
     # 4 chain to a pinned root; 5 names; 6 constraints and validity
     chain = chains.find_chain(run.ledger, run.endorsements, signed.report, run.anchors)
@@ -126,15 +131,22 @@ def _verify(run: _Run, evidence: bytes) -> None:
         run.ledger.require(rule.name, rule.code, ok=rule.ok, expected=rule.expected, found=rule.found)
 
 
-def _parse(ledger: Ledger, evidence: bytes) -> SignedReport:
+def _parse(run: _Run, evidence: bytes) -> SignedReport:
     expected = "an SEV-SNP report, version 2 to 5"
     try:
-        signed = reports.parse_report(evidence)
+        if run.policy.accept_hcl and reports.is_hcl(evidence) and len(evidence) <= limits.MAX_EVIDENCE_BYTES:
+            wrapped = unwrap_hcl(evidence)
+            signed = reports.parse_report(wrapped.report)
+            wrapped.check_claims(signed.report.report_data)
+            run.claims = wrapped.claims
+        else:
+            signed = reports.parse_report(evidence)
     except RejectedError as error:
-        ledger.fail("Evidence", error, expected=expected)
+        run.ledger.fail("Evidence", error, expected=expected)
         raise
-    found = f"SNP report v{signed.report.version} in {len(evidence)} bytes"
-    ledger.require("Evidence", Code.QUOTE_VERSION, ok=True, expected=expected, found=found)
+    wrapping = "" if run.claims is None else "an HCL report around "
+    found = f"{wrapping}SNP report v{signed.report.version} in {len(evidence)} bytes"
+    run.ledger.require("Evidence", Code.QUOTE_VERSION, ok=True, expected=expected, found=found)
     return signed
 
 

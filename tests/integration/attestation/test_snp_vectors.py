@@ -78,6 +78,18 @@ CASES = {
     ),
     "Azure, the report inside": Case(f"{AZURE}/hcl-report.bin", (f"{AZURE}/vcek.pem",), Code.OK, offset=32),
     "Azure, as it comes": Case(f"{AZURE}/hcl-report.bin", (f"{AZURE}/vcek.pem",), Code.HCL_NEEDS_TPM_QUOTE),
+    "Azure, taken for what it is": Case(
+        f"{AZURE}/hcl-report.bin",
+        (f"{AZURE}/vcek.pem",),
+        Code.OK,
+        policy=SnpPolicy(require_crl=False, accept_hcl=True),
+    ),
+    "Azure's TDX is not SEV-SNP": Case(
+        "trustee/az-tdx-vtpm/hcl-report.bin",
+        (f"{AZURE}/vcek.pem",),
+        Code.HCL_NEEDS_TPM_QUOTE,
+        policy=SnpPolicy(require_crl=False, accept_hcl=True),
+    ),
     "no revocation list": Case(f"{TRUSTEE}/test-report.bin", VCEK, Code.CRL_MISSING, policy=SnpPolicy()),
 }
 
@@ -132,14 +144,16 @@ def test_the_reports_of_azure_evidence_verify(name: str) -> None:
     for line in ("genoa", "milan", "turin"):
         given[line] = (VECTORS / TRUSTEE / f"{line}_ask_ark_asvk.pem").read_bytes()
     verdict = verify_snp(
-        hcl[32 : 32 + 0x4A0],
+        hcl,
         SnpEndorsements.from_files(given),
         anchors=Anchors.amd(),
         at=datetime(2025, 6, 1, tzinfo=UTC),
-        policy=NO_CRL,
+        policy=SnpPolicy(require_crl=False, accept_hcl=True),
     )
 
     assert verdict.code is Code.OK, verdict.detail
+    assert verdict.custom_claims is not None
+    assert "HCLAkPub" in verdict.custom_claims.decode()
     assert isinstance(verdict.report, SnpReport)
     assert verdict.report.version == 3
 
