@@ -90,6 +90,16 @@ _KNOWN: tuple[tuple[str, str, Exit, str], ...] = (
 )
 
 
+_NEXT = {
+    "CHAIN_UNTRUSTED_ROOT": (
+        "do not use it: no hardware vendor vouches for it. A simulation platform needs --anchor FILE "
+        "--insecure-simulation"
+    ),
+    "appraisal": "do not use it: another build than you expect. Ask who runs it for its release's era file",
+}
+"""The next step where the reason is known to be a certain one."""
+
+
 def translate(error: Exception) -> Failure:
     """Turn any exception that reached the outermost loop into what is printed."""
     if isinstance(error, CommandError):
@@ -110,7 +120,7 @@ def translate(error: Exception) -> Failure:
                 exit_code=exit_code,
                 what=_text(error),
                 where=where,
-                next_step=next_step.replace("PATH", where or "PATH"),
+                next_step=_NEXT.get(getattr(error, "code", ""), next_step).replace("PATH", where or "PATH"),
                 reason=str(getattr(error, "code", None) or getattr(error, "reason", "")),
                 details=_details(error),
             )

@@ -39,6 +39,8 @@ def read_json_object(path: Path, *, limit: int = MAX_JSON_BYTES) -> dict[str, An
     """
     try:
         value = json.loads(read_bytes(path, limit=limit))
+    except json.JSONDecodeError as error:  # its text quotes nothing of the file, which may hold secrets
+        raise UsageProblem(f"not valid JSON: {error}", where=str(path)) from error
     except (ValueError, RecursionError) as error:
         raise UsageProblem("not valid JSON", where=str(path)) from error
     if not isinstance(value, dict):

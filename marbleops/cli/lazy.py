@@ -161,7 +161,16 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
+_ELSEWHERE = {
+    "version": "say marbleops --version",
+    **dict.fromkeys(("install", "uninstall", "check", "precheck"), "Kubernetes is not supported yet"),
+}
+"""MarbleRun's verbs that we have not."""
+
+
 def _unknown(word: str, verbs: Sequence[str]) -> str:
+    if word in _ELSEWHERE:
+        return f"no such command {word!r}: {_ELSEWHERE[word]}"
     from difflib import get_close_matches
 
     near = get_close_matches(word, verbs, n=1)

@@ -15,9 +15,20 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 def coordinator() -> int:
     """Run the Coordinator.
 
-    Its settings are MarbleRun's EDG_* environment variables. EDG_COORDINATOR_PLATFORM has no default: a
-    simulated Coordinator is always asked for by name.
-    """
+    \b
+      marbleops simulation init platform
+      EDG_COORDINATOR_PLATFORM=simulation EDG_COORDINATOR_SIMULATION_DIR=platform marbleops coordinator
+
+    Its settings are MarbleRun's EDG_* environment variables; docs/configuration.md has all of them.
+    EDG_COORDINATOR_PLATFORM has no default: a simulated Coordinator is always asked for by name.
+
+    \b
+      EDG_COORDINATOR_CLIENT_ADDR      for users and customers. Default: :4433
+      EDG_COORDINATOR_MESH_ADDR        for marbles. Default: :2001
+      EDG_COORDINATOR_DNS_NAMES        names in its certificate. Default: localhost
+      EDG_COORDINATOR_SEAL_DIR         its sealed state. Default: marblerun-coordinator-data
+      EDG_COORDINATOR_PROMETHEUS_ADDR  metrics, events, /healthz and /readyz. Default: off
+    """  # noqa: D301 - click knows by \b that this block is not to be wrapped
     from coordinator.main import main
 
     return main(os.environ)
@@ -55,16 +66,33 @@ def marble() -> None:
 @marble.command("run", context_settings={"ignore_unknown_options": True})
 @click.option("--platform", type=click.Choice(["simulation"]), help="Where quotes come from. None: no quote.")
 @click.option("--simulation-dir", type=_FOLDER, help="Folder of the simulation platform.")
-@click.option("--enclave", type=_FILE, help="enclave.json that says what is measured.")
+@click.option("--enclave", type=_FILE, help="ENCLAVE.JSON, see above.")
 @click.argument("command", metavar="-- COMMAND...", nargs=-1, type=click.UNPROCESSED)
 def marble_run(
     *, platform: str | None, simulation_dir: Path | None, enclave: Path | None, command: tuple[str, ...]
 ) -> int:
     """Activate at the Coordinator, set up files, environment and arguments, then become COMMAND.
 
-    Reads MarbleRun's variables: EDG_MARBLE_COORDINATOR_ADDR, EDG_MARBLE_TYPE, EDG_MARBLE_DNS_NAMES,
-    EDG_MARBLE_UUID_FILE. Arguments that the manifest gives replace COMMAND.
-    """
+    \b
+      EDG_MARBLE_TYPE=backend marbleops marble run --platform simulation --simulation-dir platform \\
+          --enclave enclave.json -- python3 app.py
+
+    Arguments that the manifest gives replace COMMAND. Without --platform the quote is empty, and only a
+    Coordinator with EDG_COORDINATOR_INSECURE_EMPTY_QUOTE=1 takes that. Reads MarbleRun's variables:
+
+    \b
+      EDG_MARBLE_TYPE              which of the manifest's Marbles this is. Required
+      EDG_MARBLE_COORDINATOR_ADDR  the Coordinator's port for marbles. Default: localhost:2001
+      EDG_MARBLE_DNS_NAMES         names in its certificate, comma-separated. Default: localhost
+      EDG_MARBLE_UUID_FILE         who it is, kept over restarts. Default: uuid in this folder
+      EDG_MARBLE_COORDINATOR_ROOT  root certificate that the Coordinator must have (PEM). Default: any
+
+    ENCLAVE.JSON says what a simulated enclave holds: signer, productID, securityVersion, debug, and the files
+    that are measured. marbleops simulation measure shows the result in a manifest's words.
+
+    Exit codes before COMMAND runs: 2 settings, 3 refused, 5 no answer, 6 another Coordinator, 126 it cannot
+    be started.
+    """  # noqa: D301
     from marbleops.marble.run import main
 
     given = {"--platform": platform, "--simulation-dir": simulation_dir, "--enclave": enclave}

@@ -22,6 +22,7 @@ from marbleops.attestation.binding import marble_report_data
 from marbleops.marble.call import CallAnswer, CallError, CallRefused, call_unary
 from marbleops.marble.credentials import CERTIFICATE_CHAIN, COORDINATOR_ROOT_CA, ROOT_CA, TTLS_CONFIG
 from marbleops.marble.identity import load_or_make_uuid, make_identity, now
+from marbleops.marble.settings import SettingsError
 from marbleops.wire import marble_pb2
 
 if TYPE_CHECKING:
@@ -53,6 +54,10 @@ class UntrustedAnswer(ActivationError):  # noqa: N818
     """The answer does not come from the Coordinator that ``EDG_MARBLE_COORDINATOR_ROOT`` names."""
 
 
+class UnsupportedParameters(ActivationError):  # noqa: N818
+    """The manifest asks for something that this program cannot do; the activation counted nevertheless."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameters:
     """What the marble starts with. Files and environment hold secrets."""
@@ -68,7 +73,9 @@ def activate(settings: MarbleSettings, issuer: QuoteIssuer | None) -> Parameters
     Raises:
         ActivationRefused: the Coordinator said no.
         UntrustedAnswer: the answer does not lead to the pinned root.
+        UnsupportedParameters: the marble has TLS tags.
         ActivationError: no answer, or one that cannot be used.
+        SettingsError: the pinned root cannot be read.
         IdentityError: the names or the UUID file are no good.
     """
     pinned = None if settings.coordinator_root is None else _read_root(settings)
@@ -129,7 +136,7 @@ def _read_root(settings: MarbleSettings) -> x509.Certificate:
         with path.open("rb") as file:
             (root,) = x509.load_pem_x509_certificates(file.read(_MAX_CERTIFICATE_FILE))
     except (OSError, ValueError) as error:
-        raise ActivationError(f"EDG_MARBLE_COORDINATOR_ROOT: {path}: {error}") from error
+        raise SettingsError(f"EDG_MARBLE_COORDINATOR_ROOT: {path}: {error}") from error
     return root
 
 
@@ -138,7 +145,10 @@ def _call(settings: MarbleSettings, identity: MarbleIdentity, request: bytes) ->
     try:
         return call_unary(address, identity, method=_METHOD, request=request)
     except CallError as error:
-        raise ActivationError(f"no Coordinator answers at {address}: {error}") from error
+        raise ActivationError(
+            f"no Coordinator answers at {address}: {error} (EDG_MARBLE_COORDINATOR_ADDR names the port for "
+            "marbles, 2001 unless it was changed)"
+        ) from error
     except CallRefused as refusal:
         if refusal.code in _NO_ANSWER:
             raise ActivationError(f"{address}: no answer ({refusal.message})") from refusal
@@ -152,5 +162,8 @@ def _read_answer(answer: bytes) -> Parameters:
         raise ActivationError("the Coordinator's answer is not an activation response") from error
     if TTLS_CONFIG in received.Env:
         # The premain of library OSes refuses it too: nothing here would wrap the application's sockets.
-        raise ActivationError(f"the manifest gives this marble TLS tags ({TTLS_CONFIG}), not supported here")
+        raise UnsupportedParameters(
+            f"the manifest gives this marble TLS tags ({TTLS_CONFIG}), which need a runtime that wraps "
+            "sockets, like EGo: take TLS out of Marbles.<type>, and use the MARBLE_PREDEFINED_* certificates"
+        )
     return Parameters(files=dict(received.Files), env=dict(received.Env), argv=tuple(received.Argv))

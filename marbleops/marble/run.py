@@ -17,6 +17,7 @@ from marbleops.marble.activate import (
     ActivationError,
     ActivationRefused,
     Parameters,
+    UnsupportedParameters,
     UntrustedAnswer,
     activate,
 )
@@ -57,7 +58,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         place_files(parameters.files)
     except (SettingsError, CommandError, IdentityError) as error:
         return _say(str(error), USAGE)
-    except ActivationRefused as refusal:
+    except (ActivationRefused, UnsupportedParameters) as refusal:
         return _say(str(refusal), REFUSED)
     except UntrustedAnswer as error:
         return _say(str(error), UNTRUSTED)
@@ -110,7 +111,7 @@ def _issuer(options: argparse.Namespace) -> QuoteIssuer | None:
     if options.platform is None:
         if options.simulation_dir or options.enclave:
             raise CommandError("--simulation-dir and --enclave go with --platform simulation")
-        _say("no platform: activating with an empty quote, which proves nothing", 0)
+        _say("no --platform: activating with an empty quote, which proves nothing", 0)
         return None
     if options.simulation_dir is None or options.enclave is None:
         raise CommandError("--platform simulation needs --simulation-dir and --enclave")

@@ -54,6 +54,10 @@ class Address:
         if not separator or (":" in host and not host.startswith("[")) or text.endswith("]"):
             host, port = text, str(default_port)
         host = host.removeprefix("[").removesuffix("]")
+        if "/" in text:
+            raise ValueError(
+                f"not an address: {text!r} (expected HOST or HOST:PORT, without https:// or a path)"
+            )
         if not host or not port.isascii() or not port.isdecimal() or not 0 < int(port) < 65536:
             raise ValueError(f"not an address: {text!r} (expected HOST or HOST:PORT)")
         return cls(host=host, port=int(port))
@@ -168,7 +172,7 @@ class PinnedHttps:
         try:
             yield
         except (OSError, http.client.HTTPException) as error:
-            words = "no whole answer in time" if connection.is_cut else str(error) or type(error).__name__
+            words = "no whole answer in time" if connection.is_cut else _words(error)
             raise CoordinatorUnreachable(f"{self.address}: {words}") from error
         finally:
             timer.cancel()
@@ -221,6 +225,19 @@ class _Connection(http.client.HTTPConnection):
                 socket.socket.shutdown(self._tls, socket.SHUT_RDWR)
             except OSError:
                 return  # closed already
+
+
+def _words(error: OSError | http.client.HTTPException) -> str:
+    """Say what failed without the places in the library's source, and name the usual wrong ports."""
+    if isinstance(error, ssl.SSLError):
+        reason = error.reason or str(error)
+        if "CERTIFICATE_REQUIRED" in reason:
+            return "a client certificate is asked for: this is the marbles' port (2001 unless it was changed)"
+        return f"TLS failed ({reason}): is this the Coordinator's client port?"
+    if isinstance(error, TimeoutError):
+        return "no TLS handshake in time: is this the Coordinator's client port?"
+    strerror = error.strerror if isinstance(error, OSError) else None
+    return strerror or str(error) or type(error).__name__
 
 
 def _unverified_context() -> ssl.SSLContext:

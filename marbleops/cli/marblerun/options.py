@@ -143,6 +143,8 @@ def _file(ctx: click.Context, _parameter: click.Parameter, values: tuple[str, ..
     for value in values:
         if value not in files:
             ctx.ensure_object(Settings).output = value
+    if "-" in files:
+        raise click.BadParameter("'-' is not standard output here: leave -o out to print, or write ./-")
     if len(files) > 1:
         raise click.BadParameter("more than one file")
     return Path(files[0]) if files else None

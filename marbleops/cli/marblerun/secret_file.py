@@ -23,6 +23,8 @@ def read_secrets(file: Path) -> dict[str, Any]:
     Raises:
         UsageProblem: it has another form.
     """
+    if read_bytes(file, limit=MAX_SECRETS_FILE).lstrip().startswith(b"-----BEGIN"):
+        raise UsageProblem("this is PEM", where=str(file), next_step="add --from-pem NAME, the secret's name")
     given = read_json_object(file, limit=MAX_SECRETS_FILE)
     for name, value in given.items():
         if not isinstance(value, dict):
@@ -67,6 +69,7 @@ def read_pem_secret(file: Path, name: str) -> dict[str, Any]:
     except ValueError as error:
         raise UsageProblem("the PEM certificate cannot be read", where=str(file)) from error
     if not keys:
+        notices().line(f"{file}: no private key in it: the secret gets none, and loses one that it had")
         return {name: UserSecret(certificate=certificate).document()}
     try:
         key = load_pem_private_key(keys[0], password=None)

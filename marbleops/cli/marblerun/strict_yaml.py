@@ -41,6 +41,12 @@ def yaml_to_json(text: str) -> bytes:
     """
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = "" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: "
+        words = " ".join(part for part in (error.context, error.problem) if part)
+        tab = " (YAML indents with blanks, not with tabs)" if "'\\t'" in words else ""
+        raise YamlError(f"{place}{words}{tab}") from error
     except yaml.YAMLError as error:
         raise YamlError(" ".join(str(error).split())) from error
     except RecursionError as error:

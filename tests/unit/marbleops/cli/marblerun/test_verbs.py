@@ -236,6 +236,14 @@ HOST = "127.0.0.1:1"
         ("certificate root HOST", Exit.USAGE, "manifest verify FILE"),
         ("recover-with-signature era.json HOST", Exit.USAGE, "--signature"),
         ("recover-with-signature sign-secret era.json", Exit.USAGE, "Missing option '-o'"),
+        ("version", Exit.USAGE, "say marbleops --version"),
+        ("install --domain x", Exit.USAGE, "Kubernetes is not supported yet"),
+        ("status https://HOST -i", Exit.USAGE, "without https://"),
+        ("status HOST -i", Exit.UNREACHABLE, "127.0.0.1:1: Connection refused"),
+        ("manifest get HOST -i -o -", Exit.USAGE, "leave -o out to print"),
+        ("secret set pem HOST -c era.json -k era.json", Exit.USAGE, "add --from-pem NAME"),
+        ("secret set cut.json HOST -c era.json -k era.json", Exit.USAGE, "line 1 column 2"),
+        ("manifest set tab.yaml HOST -i", Exit.USAGE, "line 2, column 1: while scanning"),
         ("package-info era.json", Exit.USAGE, "sign the enclave first"),
         ("manifest signature era.json -n x", Exit.OK, Digest.of(ERA.encode()).hex),
     ],
@@ -245,6 +253,9 @@ def test_every_mistake_says_what_to_do(
 ) -> None:
     Path("era.json").write_text(ERA)
     Path("zero.json").write_text(f'{{"SignerID": "{"4" * 64}", "ProductID": 3, "SecurityVersion": 0}}')
+    Path("pem").write_text(CERTIFICATE)
+    Path("cut.json").write_text("{")
+    Path("tab.yaml").write_text("a:\n\tb: 1\n")
     Path("skip.json").write_text('{"InsecureSkipVerify": true}')
 
     assert run(line.replace("HOST", HOST).split()) == code
