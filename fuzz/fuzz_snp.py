@@ -6,6 +6,8 @@ with. Run with atheris where installed, or ``python -m fuzz.fuzz_snp --runs 2000
 
 from __future__ import annotations
 
+import hashlib
+import struct
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -40,9 +42,20 @@ TABLE = write_table(
         (CRL_GUID, "crl.der"),
     )
 )
-ANY = SnpPolicy(allow_debug=True, allow_migration=True)
+CLAIMS = b'{"keys":[]}'
+WRAPPED = MACHINE.report(GUEST, hashlib.sha256(CLAIMS).digest())
+HCL = b"".join(
+    (
+        b"HCLA",
+        struct.pack("<7I", 2, 1236 + len(CLAIMS), 2, 0, 0, 0, 0),
+        WRAPPED,
+        struct.pack("<5I", 20 + len(CLAIMS), 1, 2, 1, len(CLAIMS)),
+        CLAIMS,
+    )
+)
+ANY = SnpPolicy(allow_debug=True, allow_migration=True, accept_hcl=True)
 MEMO = _BoundedMemo(64)
-SEEDS = [*(b"r" + report for report in REPORTS), b"t" + TABLE]
+SEEDS = [*(b"r" + report for report in (*REPORTS, HCL)), b"t" + TABLE]
 
 
 def one_input(raw: bytes) -> None:
@@ -57,7 +70,10 @@ def one_input(raw: bytes) -> None:
     recognises(evidence)
     verdict = verify_snp(evidence, endorsements, anchors=ANCHORS, at=AT, policy=ANY, memo=MEMO)
     assert verdict.checks[-1].ok == verdict.accepted
-    signed = evidence[:0x4A0] in REPORTS and not any(evidence[0x4A0:])
+    if evidence.startswith(b"HCLA"):
+        signed = evidence[32 : 32 + 0x4A0] == WRAPPED and verdict.custom_claims == CLAIMS
+    else:
+        signed = evidence[:0x4A0] in REPORTS and not any(evidence[0x4A0:])
     assert not verdict.accepted or signed, "a report that nobody signed is accepted"
 
 
