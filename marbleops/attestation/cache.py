@@ -26,8 +26,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class _BoundedMemo:
-    """Drops the least recently used entry first. For several threads, of which two may compute one entry."""
+class BoundedMemo:
+    """A ``Memo`` that drops the least recently used entry first.
+
+    For several threads, of which two may compute one entry. It serves every verifier alike: ``verify_evidence``
+    and ``ratls.verify_certificate`` take it too.
+    """
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -37,6 +41,7 @@ class _BoundedMemo:
     def recall(
         self, key: tuple[str, bytes], compute: Callable[[], tuple[T, tuple[Check, ...]]]
     ) -> tuple[T, tuple[Check, ...]]:
+        """Return the remembered result for ``key``, or compute and remember it; failures are not kept."""
         with self._lock:
             if key in self._entries:
                 self._entries.move_to_end(key)
@@ -59,7 +64,7 @@ class QuoteVerifier:
         if cache_size < 1:
             raise ValueError("cache_size must be at least 1")
         self.anchors = anchors
-        self._memo = _BoundedMemo(cache_size)
+        self._memo = BoundedMemo(cache_size)
 
     @property
     def remembered(self) -> int:

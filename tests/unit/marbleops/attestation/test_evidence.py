@@ -13,6 +13,7 @@ from conformance import quotesmith as smith
 from conformance import tdsmith
 from marbleops.attestation.anchors import Anchors
 from marbleops.attestation.appraisal import ReferenceValues, appraise
+from marbleops.attestation.cache import BoundedMemo
 from marbleops.attestation.evidence import verify_evidence
 from marbleops.attestation.policy import VerificationPolicy
 from marbleops.attestation.snp.endorsements import SnpEndorsements
@@ -45,6 +46,19 @@ def test_what_it_is_is_seen_from_the_bytes() -> None:
     assert (mismatched.code, mismatched.checks[-1].ok) == (Code.UNSUPPORTED_TEE, False)
     assert "AMD's certificates" in mismatched.detail
     assert verify(SNP_LIKE, none).code not in (Code.OK, Code.UNSUPPORTED_TEE)
+
+
+def test_one_memory_serves_all_verifiers() -> None:
+    """With a shared memory every answer stays what it was, also the second time and for the other TEE."""
+    memo = BoundedMemo(64)
+    for _ in range(2):
+        for quote, collateral in (
+            (smith.raw_quote(), smith.collateral()),
+            (tdsmith.quote(), tdsmith.collateral()),
+            (tdsmith.quote(), smith.collateral()),
+        ):
+            assert verify(quote, collateral, memo=memo) == verify(quote, collateral)
+    assert len(memo) > 0
 
 
 def test_collateral_grace() -> None:
