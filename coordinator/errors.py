@@ -138,6 +138,10 @@ class ActivationFailedError(CoordinatorError):
     """A verified marble whose credentials or parameters could not be made."""
 
 
+class PlatformError(CoordinatorError):
+    """The platform is not the one that was named, may not be used, or does not answer."""
+
+
 class StoreError(CoordinatorError):
     """The store failed. Nothing changed, unless the guard says that it cannot know."""
 

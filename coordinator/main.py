@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from coordinator.adapters.dcap import DcapVerifier
+from coordinator.adapters.gramine import Hardware
 from coordinator.adapters.journal import configure_logging
 from coordinator.adapters.metrics import CONTENT_TYPE, Metrics
 from coordinator.adapters.system import forbid_core_files
@@ -36,8 +36,7 @@ from coordinator.domain.phase import Phase
 from coordinator.errors import CoordinatorError, ManifestRefusedError
 from coordinator.opening import open_state, open_world
 from coordinator.service import Service
-from coordinator.settings import SIMULATION, Settings, SettingsError, read_settings
-from marbleops.attestation.platform.simulation import PlatformError
+from coordinator.settings import Settings, SettingsError, read_settings
 from marbleops.manifest.digest import Digest
 from marbleops.manifest.limits import MAX_MANIFEST_BYTES
 
@@ -60,10 +59,6 @@ MAX_PARKED = 2048
 SPARE_DESCRIPTORS = 64
 """A port, for everything that is no connection."""
 
-SIMULATION_WARNING = (
-    "INSECURE SIMULATION: this Coordinator runs on a simulated platform. Its quotes, its sealing and the "
-    "quotes it accepts protect nothing."
-)
 EMPTY_QUOTE_WARNING = (
     "INSECURE: EDG_COORDINATOR_INSECURE_EMPTY_QUOTE=1 admits marbles without any quote, as any package."
 )
@@ -81,8 +76,11 @@ class _Server(Protocol):
     async def wait_closed(self) -> None: ...
 
 
-def main(environ: Mapping[str, str]) -> int:
-    """Run a Coordinator until a signal ends it; return the exit code."""
+def main(environ: Mapping[str, str], *, hardware: Hardware | None = None) -> int:
+    """Run a Coordinator until a signal ends it; return the exit code.
+
+    Only a test gives *hardware*: the environment is the host's, and must not be able to.
+    """
     forbid_core_files()
     try:
         settings = read_settings(environ, cwd=Path.cwd())
@@ -92,11 +90,9 @@ def main(environ: Mapping[str, str]) -> int:
     configure_logging(
         debug=settings.debug_logging or settings.developer_mode, readable=settings.developer_mode
     )
-    warnings = (SIMULATION_WARNING, *((EMPTY_QUOTE_WARNING,) if settings.accept_empty_quotes else ()))
-    for warning in warnings:
-        _log.warning("insecure", warning=warning)
     try:
-        world = open_world(settings)
+        world = open_world(settings, hardware or Hardware())
+        warnings = _warnings(settings, world)
         store, guard = open_state(settings, world)
         try:
             metrics = _metrics(settings, guard)
@@ -104,7 +100,7 @@ def main(environ: Mapping[str, str]) -> int:
             asyncio.run(_run(settings, service, guard, metrics))
         finally:
             store.close()
-    except (CoordinatorError, PlatformError) as error:
+    except CoordinatorError as error:
         _log.error("cannot_start", reason=str(error))
         return 1
     except OSError as error:
@@ -117,6 +113,14 @@ def main(environ: Mapping[str, str]) -> int:
         return 1
     _log.info("stopped")
     return 0
+
+
+def _warnings(settings: Settings, world: World) -> tuple[str, ...]:
+    empty = (EMPTY_QUOTE_WARNING,) if settings.accept_empty_quotes else ()
+    warnings = (*world.platform.warnings(), *empty)
+    for warning in warnings:
+        _log.warning("insecure", warning=warning)
+    return warnings
 
 
 def _metrics(settings: Settings, guard: Guard) -> Metrics:
@@ -134,18 +138,18 @@ def _start_service(
 ) -> Service:
     ports = Ports(
         issuer=world.platform.issuer(),
-        verifier=DcapVerifier(world.platform.verifier(), world.platform.collateral),
+        verifier=world.platform.quote_verifier(),
         clock=world.clock,
         entropy=world.entropy,
         observer=metrics,
     )
     options = Options(
-        platform=SIMULATION,
+        platform=world.platform.name,
         warnings=warnings,
         genesis_digest=settings.genesis_digest,
         accept_empty_quotes=settings.accept_empty_quotes,
         rules=Rules(allow_security_version_decrease=settings.allow_security_version_decrease),
-        collateral=lambda: world.platform.collateral().to_json(),
+        collateral=world.platform.published_collateral,
     )
     service = Service(Core(guard, ports, options))
     if settings.startup_manifest is not None:
@@ -168,7 +172,8 @@ def _set_startup_manifest(service: Service, path: Path) -> None:
             raw = file.read(MAX_MANIFEST_BYTES + 1)
     except OSError as error:
         if state.phase is Phase.ACCEPTING_MANIFEST:
-            raise ManifestRefusedError("EDG_STARTUP_MANIFEST names a file that cannot be read") from error
+            words = f"EDG_STARTUP_MANIFEST: {path}: {error.strerror or 'cannot be read'}"
+            raise ManifestRefusedError(words) from error
         raw = b""
     if state.phase is Phase.ACCEPTING_MANIFEST:
         service.set_manifest(raw)
@@ -193,6 +198,7 @@ async def _run(settings: Settings, service: Service, guard: Guard, metrics: Metr
     limits = _limits(settings)
     gate = ActivationGate(at_once=ACTIVATIONS_AT_ONCE, waiting=settings.load.waiting_activations)
     with ThreadPoolExecutor(EXECUTOR_THREADS, thread_name_prefix="coordinator") as executor:
+        loop.set_default_executor(executor)  # names are resolved by the same threads: there are no others
         caller = Caller(service, executor)
         client, mesh = settings.client, settings.mesh
         servers: dict[str, _Server] = {

@@ -11,25 +11,26 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from coordinator.adapters.gramine import Hardware, open_gramine
 from coordinator.adapters.memory import MemoryStore
 from coordinator.adapters.sealer import AesGcmSealer
-from coordinator.adapters.simulation import SimulatedPlatform, open_platform
 from coordinator.adapters.sqlite import SqliteStore
 from coordinator.adapters.system import SystemClock, SystemEntropy
 from coordinator.audit import audit
 from coordinator.domain import pki
 from coordinator.domain.phase import Phase
 from coordinator.domain.state import State
-from coordinator.errors import CorruptStateError, ForeignSealError, SealError
+from coordinator.errors import CorruptStateError, ForeignSealError, PlatformError, SealError
 from coordinator.guard import Guard, load
 from coordinator.migration import migrated
+from coordinator.settings import PlatformName
 from coordinator.vault import VaultPorts, locked_vault, open_vault
 
 if TYPE_CHECKING:
-    from coordinator.settings import Settings
+    from datetime import datetime
 
-SIMULATION_MARKING = "INSECURE SIMULATION (no hardware protection)"
-"""The organization in every certificate that a Coordinator on a simulated platform issues."""
+    from coordinator.adapters.platform import Platform
+    from coordinator.settings import Settings
 
 _log = structlog.get_logger("coordinator")
 
@@ -38,26 +39,58 @@ _log = structlog.get_logger("coordinator")
 class World:
     """The adapters of one process, without the store."""
 
-    platform: SimulatedPlatform
+    platform: Platform
     sealer: AesGcmSealer
     clock: SystemClock
     entropy: SystemEntropy
 
 
-def open_world(settings: Settings) -> World:
-    """Open the platform that *settings* name.
+def open_world(settings: Settings, hardware: Hardware) -> World:
+    """Open the platform that *settings* name, and never another.
 
     Raises:
         PlatformError: there is none, or it may not be used.
     """
     clock, entropy = SystemClock(), SystemEntropy()
-    platform = open_platform(settings.simulation_directory, at=clock.now())
+    if settings.platform is PlatformName.GRAMINE:
+        platform = _enclave(settings, hardware, clock.now())
+    else:
+        platform = _simulation(settings, hardware, clock.now())
     return World(
         platform=platform,
         sealer=AesGcmSealer(platform.sealing_keys(), entropy),
         clock=clock,
         entropy=entropy,
     )
+
+
+def _enclave(settings: Settings, hardware: Hardware, at: datetime) -> Platform:
+    platform = open_gramine(hardware, settings.collateral, at=at)
+    verdict = platform.attestation.verdict
+    _log.info(
+        "self_attestation",
+        code=None if verdict is None else verdict.code,
+        status=None if verdict is None else verdict.status,
+        advisories=[] if verdict is None else list(verdict.advisories),
+        trust_domain=hardware.anchors.trust_domain,
+        **dict(platform.sealing_keys().circumstances),
+    )
+    return platform
+
+
+def _simulation(settings: Settings, hardware: Hardware, at: datetime) -> Platform:
+    if hardware.directory.is_enclave():
+        raise PlatformError(
+            f"EDG_COORDINATOR_PLATFORM is 'simulation', but {hardware.directory.path} is there: an enclave "
+            "never runs on a simulated platform. Set it to 'gramine'"
+        )
+    assert settings.simulation_directory is not None
+    try:
+        # Not above: the image for enclaves has no such module (deploy/gramine).
+        from coordinator.adapters import simulation  # noqa: PLC0415
+    except ImportError as error:
+        raise PlatformError("this build has no simulated platform; it is one for enclaves") from error
+    return simulation.open_platform(settings.simulation_directory, at=at)
 
 
 def open_state(settings: Settings, world: World) -> tuple[SqliteStore, Guard]:
@@ -120,17 +153,20 @@ def _vault_ports(world: World, store: SqliteStore) -> VaultPorts:
     )
 
 
+_HOW = "marbleops recover SECRET HOST:PORT --key KEY (POST /api/v2/recover)"
+
+
 def _advice(ports: VaultPorts) -> str:
     facts = locked_vault(ports).facts
     if facts is None or facts.recovery is None:
-        return "upload the secrets of the recovery keys with POST /api/v2/recover"
+        return f"upload the secrets of the recovery keys: {_HOW}"
     if not facts.recovery.needed:
         return "the manifest has no recovery keys: only what sealed this state can open it"
     needed, count = facts.recovery.needed, len(facts.recovery.hashes)
-    return f"upload {needed} of {count} recovery secrets with POST /api/v2/recover"
+    return f"upload {needed} of {count} recovery secrets: {_HOW}"
 
 
 def _fresh(settings: Settings, world: World, phase: Phase) -> State:
     at, random = world.clock.now(), world.entropy.bytes
-    root = pki.create_root(names=settings.dns_names, at=at, random=random, marking=SIMULATION_MARKING)
+    root = pki.create_root(names=settings.dns_names, at=at, random=random, marking=world.platform.marking)
     return State(phase=phase, authorities=pki.renew(root, names=settings.dns_names, at=at, random=random))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from marbleops.manifest.digest import Digest
@@ -18,7 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-SIMULATION = "simulation"
+
+class PlatformName(StrEnum):
+    """What the Coordinator runs on. There is no default."""
+
+    SIMULATION = "simulation"
+    GRAMINE = "gramine"
+
+
 _NAME = re.compile(r"[A-Za-z0-9._:*-]{1,253}", re.ASCII)
 _PLATFORM = "EDG_COORDINATOR_PLATFORM"
 _KUBERNETES = (
@@ -43,6 +51,11 @@ _AZURE = (
     "EDG_AZURE_FEDERATED_TOKEN_FILE",
     "EDG_AZURE_AUTHORITY_HOST",
 )
+_SIMULATED = "EDG_COORDINATOR_SIMULATION_DIR"
+_ONLY_ON = {
+    PlatformName.SIMULATION: (_SIMULATED, "EDG_COORDINATOR_INSECURE_EMPTY_QUOTE"),
+    PlatformName.GRAMINE: ("EDG_COORDINATOR_COLLATERAL",),
+}
 _UNSUPPORTED = {**dict.fromkeys(_KUBERNETES, "Kubernetes"), **dict.fromkeys(_AZURE, "Azure")}
 _LOG_LEVELS = ("debug", "info", "warn", "error", "dpanic", "panic", "fatal")
 """Those of zap, which MarbleRun logs with; what is above ``error`` is shown as ``error``."""
@@ -80,7 +93,9 @@ class Settings:
     client: Address
     dns_names: tuple[str, ...]
     seal_directory: Path
-    simulation_directory: Path
+    platform: PlatformName
+    simulation_directory: Path | None
+    collateral: Path | None
     ready_file: Path | None
     startup_manifest: Path | None
     genesis_digest: Digest | None
@@ -116,13 +131,15 @@ def read_settings(environ: Mapping[str, str], *, cwd: Path) -> Settings:
     """
     reader = _Reader(environ, cwd)
     reader.refuse_unsupported()
-    reader.check_platform()
+    platform = reader.platform()
     settings = Settings(
         mesh=reader.address("EDG_COORDINATOR_MESH_ADDR", ":2001"),
         client=reader.address("EDG_COORDINATOR_CLIENT_ADDR", ":4433"),
         dns_names=reader.names("EDG_COORDINATOR_DNS_NAMES", "localhost"),
         seal_directory=reader.seal_directory(),
-        simulation_directory=reader.required_path("EDG_COORDINATOR_SIMULATION_DIR"),
+        platform=platform,
+        simulation_directory=reader.optional_path("EDG_COORDINATOR_SIMULATION_DIR"),
+        collateral=reader.optional_path("EDG_COORDINATOR_COLLATERAL"),
         ready_file=reader.optional_path("EDG_COORDINATOR_READY_FILE"),
         startup_manifest=reader.optional_path("EDG_STARTUP_MANIFEST"),
         genesis_digest=reader.digest("EDG_COORDINATOR_GENESIS_DIGEST"),
@@ -169,15 +186,29 @@ class _Reader:
             if self.text(name, "") not in ("", "0")
         )
 
-    def check_platform(self) -> None:
-        platform = self.text(_PLATFORM, "")
-        if platform == "gramine":
-            self.problems.append(f"{_PLATFORM}=gramine is not supported yet: it comes with 'Attestation'")
-        elif platform != SIMULATION:
-            found = f"is {platform!r}" if platform else "is not set"
+    def platform(self) -> PlatformName:
+        text = self.text(_PLATFORM, "")
+        if text not in set(PlatformName):
+            found = f"is {text[:80]!r}" if text else "is not set"
             self.problems.append(
-                f"{_PLATFORM} {found}: set it to 'simulation' (insecure, no hardware); there is no default"
+                f"{_PLATFORM} {found}: set it to 'gramine' (in an enclave) or 'simulation' (insecure, no "
+                "hardware); there is no default"
             )
+            return PlatformName.SIMULATION  # nothing starts with problems
+        platform = PlatformName(text)
+        if platform is PlatformName.SIMULATION and not self.text(_SIMULATED, ""):
+            self.problems.append(
+                f"{_SIMULATED} is not set: set it to the directory of the simulated platform"
+            )
+        others = _ONLY_ON[
+            PlatformName.SIMULATION if platform is PlatformName.GRAMINE else PlatformName.GRAMINE
+        ]
+        self.problems.extend(
+            f"{name} is set, but {_PLATFORM} is '{platform}', which has no use for it: unset it"
+            for name in others
+            if self.text(name, "") not in ("", "0")
+        )
+        return platform
 
     def address(self, name: str, default: str) -> Address:
         text = self.text(name, default)
@@ -232,13 +263,6 @@ class _Reader:
     def optional_path(self, name: str) -> Path | None:
         text = self.text(name, "")
         return self._cwd / text if text else None
-
-    def required_path(self, name: str) -> Path:
-        path = self.optional_path(name)
-        if path is None:
-            self.problems.append(f"{name} is not set: set it to the directory of the simulated platform")
-            return self._cwd
-        return path
 
     def seal_directory(self) -> Path:
         path = self.optional_path("EDG_COORDINATOR_SEAL_DIR")

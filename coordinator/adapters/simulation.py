@@ -9,20 +9,31 @@ from typing import TYPE_CHECKING
 
 import coordinator
 import marbleops
+from coordinator.adapters.dcap import DcapVerifier
 from coordinator.adapters.sealer import SealingKeys
+from coordinator.errors import PlatformError
 from marbleops.attestation.cache import QuoteVerifier
 from marbleops.attestation.platform.base import EnclaveIdentity
 from marbleops.attestation.platform.measure import measure_files, python_files, signer_of_label
-from marbleops.attestation.platform.simulation import KEY_FILE, PlatformError, SimulationPlatform
+from marbleops.attestation.platform.simulation import KEY_FILE, SimulationPlatform
+from marbleops.attestation.platform.simulation import PlatformError as MachineError
 from marbleops.attestation.verdict import Code
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from coordinator.ports import QuoteIssuer
+    from coordinator.ports import QuoteVerifier as QuoteVerifierPort
     from marbleops.attestation.collateral import Collateral
 
 SIMULATION_PLATFORM = "simulation"
+MARKING = "INSECURE SIMULATION (no hardware protection)"
+"""The organization in every certificate that a Coordinator on a simulated platform issues."""
+WARNING = (
+    "INSECURE SIMULATION: this Coordinator runs on a simulated platform. Its quotes, its sealing and the "
+    "quotes it accepts protect nothing."
+)
 SIGNER_LABEL = "marbleops coordinator"
 PRODUCT_ID = 3
 SECURITY_VERSION = 3
@@ -38,6 +49,16 @@ class SimulatedPlatform:
     platform: SimulationPlatform
     identity: EnclaveIdentity
 
+    @property
+    def name(self) -> str:
+        """Return ``simulation``."""
+        return SIMULATION_PLATFORM
+
+    @property
+    def marking(self) -> str | None:
+        """Return the organization that marks every certificate."""
+        return MARKING
+
     def issuer(self) -> QuoteIssuer:
         """Return the issuer of this Coordinator's quotes."""
         return self.platform.issuer(self.identity)
@@ -46,9 +67,29 @@ class SimulatedPlatform:
         """Return a verifier that trusts this machine's anchor, and so proves nothing to anyone else."""
         return QuoteVerifier(self.platform.anchors())
 
+    def quote_verifier(self) -> QuoteVerifierPort:
+        """Return the verifier of marbles' quotes, with this machine's collateral."""
+        return DcapVerifier(self.verifier(), self.collateral)
+
+    @property
+    def published_collateral(self) -> Callable[[], str]:
+        """Return what gives the collateral to clients: nobody else has it."""
+        return lambda: self.collateral().to_json()
+
+    def warnings(self) -> tuple[str, ...]:
+        """Return the one warning."""
+        return (WARNING,)
+
     def collateral(self) -> Collateral:
-        """Return the collateral as published now."""
-        return self.platform.collateral()
+        """Return the collateral as published now.
+
+        Raises:
+            PlatformError: the machine's directory is damaged.
+        """
+        try:
+            return self.platform.collateral()
+        except MachineError as error:
+            raise PlatformError(str(error)) from error
 
     def sealing_keys(self) -> SealingKeys:
         """Return the sealing keys of this Coordinator on this machine, and of its older versions."""
@@ -83,10 +124,13 @@ def open_platform(directory: Path, *, at: datetime) -> SimulatedPlatform:
         raise PlatformError(
             f"{directory} is no simulated machine: `marbleops simulation init {directory}` makes one"
         )
-    opened = SimulatedPlatform(SimulationPlatform.open(directory), own_identity())
-    verdict = opened.verifier().verify(opened.issuer().quote(b""), opened.collateral(), at=at)
-    if verdict.code in _OUTDATED:
-        opened.platform.renew(at)  # what a real platform would fetch anew
+    try:
+        opened = SimulatedPlatform(SimulationPlatform.open(directory), own_identity())
+        verdict = opened.verifier().verify(opened.issuer().quote(b""), opened.collateral(), at=at)
+        if verdict.code in _OUTDATED:
+            opened.platform.renew(at)  # what a real platform would fetch anew
+    except MachineError as error:
+        raise PlatformError(str(error)) from error
     return opened
 
 

@@ -85,6 +85,7 @@ TABLE: Mapping[type[errors.CoordinatorError], Row] = MappingProxyType(
             "invalid-marble-request", Code.INVALID_ARGUMENT, 400, Kind.ERROR
         ),
         errors.ActivationFailedError: Row("activation-failed", Code.INTERNAL, 500, Kind.ERROR),
+        errors.PlatformError: Row("platform-failed", Code.INTERNAL, 500, Kind.ERROR),
         errors.StoreError: Row("store-failed", Code.INTERNAL, 500, Kind.ERROR),
         errors.CorruptStateError: Row("state-corrupt", Code.INTERNAL, 500, Kind.ERROR),
         errors.SealError: Row("unsealing-failed", Code.INTERNAL, 500, Kind.ERROR),

@@ -11,7 +11,8 @@ from coordinator.adapters.dcap import DcapVerifier
 from coordinator.adapters.simulation import open_platform
 from coordinator.adapters.system import LATEST, SystemClock, SystemEntropy, bounded
 from coordinator.domain import pki
-from marbleops.attestation.platform.simulation import PlatformError, SimulationPlatform
+from coordinator.errors import PlatformError
+from marbleops.attestation.platform.simulation import SimulationPlatform
 from marbleops.attestation.verdict import INSECURE_SIMULATION, Code, Report
 
 if TYPE_CHECKING:

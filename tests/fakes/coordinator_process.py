@@ -54,6 +54,7 @@ class CoordinatorProcess:
 
     directory: Path
     environ: dict[str, str] = field(default_factory=dict)
+    command: tuple[str, ...] = ("-m", "coordinator")
     process: subprocess.Popen[bytes] | None = None
     client_port: int = 0
     mesh_port: int = 0
@@ -85,7 +86,7 @@ class CoordinatorProcess:
         }
         with (self.directory / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "coordinator"],
+                [sys.executable, *self.command],
                 cwd=ROOT,
                 env=own | self.environ | environ,
                 stdout=subprocess.DEVNULL,

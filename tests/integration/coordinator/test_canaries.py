@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from coordinator.adapters.gramine import Hardware
 from coordinator.opening import open_state, open_world
 from coordinator.settings import read_settings
 from marbleops.marble.activate import ActivationRefused
@@ -179,7 +180,7 @@ def _kept(coordinator: CoordinatorProcess) -> dict[str, bytes]:
         "EDG_COORDINATOR_SIMULATION_DIR": str(coordinator.simulation),
     }
     settings = read_settings(environ, cwd=coordinator.directory)
-    world = open_world(settings)
+    world = open_world(settings, Hardware())
     store, guard = open_state(settings, world)
     try:
         state, keyring = guard.current, guard.vault.keyring

@@ -62,7 +62,7 @@ def test_values_are_read() -> None:
     ("name", "value"),
     [
         ("EDG_COORDINATOR_PLATFORM", ""),
-        ("EDG_COORDINATOR_PLATFORM", "gramine"),
+        ("EDG_COORDINATOR_COLLATERAL", "pcs"),
         ("EDG_COORDINATOR_PLATFORM", "Simulation"),
         ("EDG_COORDINATOR_SIMULATION_DIR", ""),
         ("EDG_COORDINATOR_CLIENT_ADDR", "localhost"),
@@ -91,11 +91,26 @@ def test_each_problem_is_named(name: str, value: str) -> None:
         read_settings({**NEEDED, name: value}, cwd=CWD)
 
 
+def test_an_enclave_takes_nothing_of_the_simulation() -> None:
+    """Under Gramine there is no simulated machine and no marble without a quote."""
+    settings = read_settings(
+        {"EDG_COORDINATOR_PLATFORM": "gramine", "EDG_COORDINATOR_COLLATERAL": "pcs"}, cwd=CWD
+    )
+    assert (settings.platform, settings.simulation_directory) == ("gramine", None)
+    assert settings.collateral == CWD / "pcs"
+    with pytest.raises(SettingsError) as raised:
+        read_settings(
+            {**NEEDED, "EDG_COORDINATOR_PLATFORM": "gramine", "EDG_COORDINATOR_INSECURE_EMPTY_QUOTE": "1"},
+            cwd=CWD,
+        )
+    assert len(raised.value.problems) == 2
+
+
 def test_all_problems_at_once() -> None:
     """Nobody has to start three times to see three mistakes."""
     with pytest.raises(SettingsError) as raised:
         read_settings({"EDG_COORDINATOR_CLIENT_ADDR": "x", "EDG_MAA_URL": "y"}, cwd=CWD)
-    assert len(raised.value.problems) == 4
+    assert len(raised.value.problems) == 3
 
 
 def test_every_variable_is_documented() -> None:

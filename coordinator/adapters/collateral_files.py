@@ -1,0 +1,122 @@
+"""Collateral that the host puts beside the Coordinator: one JSON document for each family of platforms.
+
+A file is *the* collateral, a directory holds ``<FMSPC>.json`` for enclaves and ``<FMSPC>.tdx.json`` for trust
+domains. What stands in it needs no trust: the verifier checks every signature and date. Where there is none
+for a platform, its quotes are refused, in words that say which file to bring.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+
+from coordinator.errors import PlatformError
+from marbleops.attestation import der, pck, x509chain
+from marbleops.attestation.checks import RejectedError
+from marbleops.attestation.collateral import Collateral, CollateralError
+from marbleops.attestation.limits import MAX_COLLATERAL_BYTES
+from marbleops.attestation.quote import CERT_DATA_PEM_CHAIN, Quote, parse_evidence
+from marbleops.attestation.verdict import Tee
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_MAX_REMEMBERED = 16
+
+
+class NoCollateralError(Exception):
+    """There is no collateral for this evidence; the text says what to bring."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Remembered:
+    stamp: tuple[int, int, int]
+    collateral: Collateral
+
+
+class CollateralFiles:
+    """Reads documents when they are needed, and again when they changed. For any number of threads."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._remembered: dict[Path, _Remembered] = {}
+        self._lock = threading.Lock()
+
+    def for_evidence(self, evidence: bytes) -> Collateral:
+        """Return the collateral of the platform that made *evidence*, which nobody has verified yet.
+
+        Raises:
+            NoCollateralError: there is none that can be used.
+            RejectedError: the bytes are no evidence.
+        """
+        parsed = parse_evidence(evidence)
+        if self._path is None:
+            raise NoCollateralError(
+                "there is no collateral at all: set EDG_COORDINATOR_COLLATERAL to a directory of it"
+            )
+        if not self._path.is_dir():
+            return self._load(self._path, "")
+        fmspc = platform_of(parsed).fmspc.hex().upper()
+        suffix = ".tdx" if parsed.report.tee is Tee.TDX else ""
+        return self._load(self._path / f"{fmspc}{suffix}.json", f" for platforms with FMSPC {fmspc}")
+
+    def _load(self, path: Path, whose: str) -> Collateral:
+        try:
+            with path.open("rb") as file:
+                status = path.stat()
+                stamp = (status.st_ino, status.st_size, status.st_mtime_ns)
+                with self._lock:
+                    known = self._remembered.get(path)
+                if known is not None and known.stamp == stamp:
+                    return known.collateral
+                collateral = Collateral.from_json(file.read(MAX_COLLATERAL_BYTES + 1))
+        except FileNotFoundError as error:
+            raise NoCollateralError(f"there is no collateral{whose}: put it at {path}") from error
+        except OSError as error:
+            raise NoCollateralError(
+                f"the collateral{whose} at {path} cannot be read: {error.strerror}"
+            ) from error
+        except CollateralError as error:
+            raise NoCollateralError(f"{path} is no collateral: {error}") from error
+        with self._lock:
+            if len(self._remembered) >= _MAX_REMEMBERED:
+                self._remembered.clear()
+            self._remembered[path] = _Remembered(stamp, collateral)
+        return collateral
+
+
+def platform_of(quote: Quote) -> pck.PckExtension:
+    """Return what the processor's certificate in *quote* says about the platform; nothing is verified.
+
+    Raises:
+        NoCollateralError: the quote carries no such certificate.
+    """
+    if quote.certification_type != CERT_DATA_PEM_CHAIN:
+        raise NoCollateralError(
+            f"the quote has certification data of type {quote.certification_type}, without a PCK certificate"
+        )
+    try:
+        leaf = x509chain.parse_chain(quote.certification_data.rstrip(b"\0"), profile=x509chain.PCK)[0]
+        values = [one.value.public_bytes() for one in leaf.extensions if _is_sgx(one)]
+        if len(values) != 1:
+            raise NoCollateralError("the quote's PCK certificate has no SGX extension")
+        return pck.parse_pck_extension(values[0])
+    except (RejectedError, der.DerError, ValueError, x509.DuplicateExtension) as error:
+        raise NoCollateralError(f"the quote's PCK certificate cannot be read: {error}") from error
+
+
+def _is_sgx(extension: x509.Extension[x509.ExtensionType]) -> bool:
+    return extension.oid.dotted_string == pck.EXTENSION_OID
+
+
+def require_readable(path: Path | None) -> None:
+    """Check that *path*, where it is given, exists.
+
+    Raises:
+        PlatformError: it does not, which is a mistake in the start configuration.
+    """
+    if path is not None and not path.exists():
+        raise PlatformError(f"EDG_COORDINATOR_COLLATERAL names {path}, which does not exist in the enclave")
