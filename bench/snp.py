@@ -7,7 +7,7 @@ from collections.abc import Callable  # noqa: TC003
 from datetime import UTC, datetime
 
 from bench.report import Row
-from marbleops.attestation.cache import _BoundedMemo
+from marbleops.attestation.cache import BoundedMemo
 from marbleops.attestation.platform.softsnp import SnpGuest, SoftSnp
 from marbleops.attestation.snp.endorsements import SnpEndorsements
 from marbleops.attestation.snp.verify import verify_snp
@@ -30,7 +30,7 @@ def run() -> list[Row]:
     machine = SoftSnp(seed=b"bench".ljust(32, b"."))
     report = machine.report(SnpGuest(measurement=b"\x11" * 48), b"\x33" * 32)
     files, endorsements, anchors = machine.files(at=AT), machine.endorsements(at=AT), machine.anchors()
-    memo = _BoundedMemo(16)
+    memo = BoundedMemo(16)
     cold = _rate(lambda: verify_snp(report, SnpEndorsements.from_files(files), anchors=anchors, at=AT))
     parsed = _rate(lambda: verify_snp(report, endorsements, anchors=anchors, at=AT))
     warm = _rate(lambda: verify_snp(report, endorsements, anchors=anchors, at=AT, memo=memo))

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from fuzz.mutate import run
-from marbleops.attestation.cache import _BoundedMemo
+from marbleops.attestation.cache import BoundedMemo
 from marbleops.attestation.collateral import CollateralError
 from marbleops.attestation.platform.softsnp import SnpGuest, SoftSnp
 from marbleops.attestation.snp.endorsements import (
@@ -54,7 +54,7 @@ HCL = b"".join(
     )
 )
 ANY = SnpPolicy(allow_debug=True, allow_migration=True, accept_hcl=True)
-MEMO = _BoundedMemo(64)
+MEMO = BoundedMemo(64)
 SEEDS = [*(b"r" + report for report in (*REPORTS, HCL)), b"t" + TABLE]
 
 

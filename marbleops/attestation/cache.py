@@ -29,7 +29,7 @@ T = TypeVar("T")
 class BoundedMemo:
     """A ``Memo`` that drops the least recently used entry first.
 
-    For several threads, of which two may compute one entry. It serves every verifier alike: ``verify_evidence``
+    For several threads, of which two may compute one entry. It serves every verifier: ``verify_evidence``
     and ``ratls.verify_certificate`` take it too.
     """
 

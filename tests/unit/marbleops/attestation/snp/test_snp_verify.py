@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import marbleops.attestation.snp
 from marbleops.attestation import der
 from marbleops.attestation.anchors import Anchors
-from marbleops.attestation.cache import _BoundedMemo
+from marbleops.attestation.cache import BoundedMemo
 from marbleops.attestation.collateral import CollateralError
 from marbleops.attestation.platform import softark
 from marbleops.attestation.platform.softsnp import DEFAULT_TCB, SnpGuest, SoftSnp
@@ -318,7 +318,7 @@ def test_what_is_allowed_verifies() -> None:
 
 def test_memory_changes_no_verdict() -> None:
     """With parts remembered the checks are the same, and a revoked authority is still found."""
-    memo = _BoundedMemo(16)
+    memo = BoundedMemo(16)
     good, revoked = SnpEndorsements.from_files(FILES), MACHINE.endorsements(at=AT, revoked=("ASK",))
     first, second = (verify_snp(REPORT, good, anchors=ANCHORS, at=AT, memo=memo) for _ in range(2))
 
@@ -327,7 +327,7 @@ def test_memory_changes_no_verdict() -> None:
 
 
 GOOD = SnpEndorsements.from_files(FILES)
-MEMO = _BoundedMemo(16)
+MEMO = BoundedMemo(16)
 
 
 @settings(max_examples=20, deadline=None)
