@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 
-from marbleops.attestation import der, pck, quote, x509chain
+from marbleops.attestation import pck, quote, x509chain
 from marbleops.attestation.checks import RejectedError
 from marbleops.attestation.collateral import Collateral
 from marbleops.attestation.snp import report as snp
+from marbleops.attestation.snp.hcl import unwrap_hcl
 from marbleops.attestation.verdict import Tee
-from marbleops.collateral.documents import Document, Key, Kind, Update, signed_text
+from marbleops.collateral.documents import UNREADABLE, Document, Key, Kind, Update, signed_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -70,7 +71,9 @@ def platform_of(evidence: bytes, line: snp.ProductLine | None = None) -> IntelPl
     ``line`` is for SNP reports of version 2, which do not say. Raises ``UnknownPlatformError``.
     """
     try:
-        if snp.is_snp(evidence) or snp.is_hcl(evidence):
+        if snp.is_hcl(evidence):
+            evidence = unwrap_hcl(evidence).report
+        if snp.is_snp(evidence):
             return _amd(snp.parse_report(evidence).report, line)
         parsed = quote.parse_evidence(evidence)
         if parsed.certification_type != quote.CERT_DATA_PEM_CHAIN:
@@ -133,12 +136,16 @@ def _fmspc(leaf: x509.Certificate) -> str:
         return pck.parse_pck_extension(values[0]).fmspc.hex().upper()
     except UnknownPlatformError:
         raise
-    except (der.DerError, ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+    except UNREADABLE as error:  # a DerError is a ValueError
         raise UnknownPlatformError(f"the PCK certificate cannot be read: {error}") from error
 
 
 def _authority(leaf: x509.Certificate) -> str:
-    names = " ".join(str(name.value) for name in leaf.issuer.get_attributes_for_oid(x509.NameOID.COMMON_NAME))
+    try:
+        found = leaf.issuer.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    except UNREADABLE as error:
+        raise UnknownPlatformError(f"the PCK certificate cannot be read: {error}") from error
+    names = " ".join(str(name.value) for name in found)
     for word in ("Platform", "Processor"):
         if f"SGX PCK {word} CA" in names:
             return word.lower()

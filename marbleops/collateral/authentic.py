@@ -10,13 +10,13 @@ import hashlib
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 
 from marbleops.attestation import x509chain
 from marbleops.attestation.anchors import spki_der
 from marbleops.attestation.checks import Ledger, RejectedError
 from marbleops.attestation.verification import signed_by
-from marbleops.collateral.documents import Document, DocumentError, Kind, signed_text
+from marbleops.collateral.documents import UNREADABLE, Document, DocumentError, Kind, signed_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -46,6 +46,10 @@ def check_authentic(document: Document, anchors: Anchors, known_chains: Iterable
             _check_root_list(document, tuple(_pinned(known_chains, anchors)))
     except RejectedError as error:
         raise DocumentError(f"not authentic: {error.detail}") from error
+    except DocumentError:
+        raise
+    except UNREADABLE as error:
+        raise DocumentError(f"not authentic: a certificate or list is unreadable: {error}") from error
 
 
 def _check_signed(document: Document, anchors: Anchors) -> None:
@@ -64,7 +68,7 @@ def _check_pck_list(document: Document, anchors: Anchors) -> None:
     for issued, issuer in pairwise(chain):
         try:
             issued.verify_directly_issued_by(issuer)
-        except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm) as error:
+        except InvalidSignature as error:
             raise DocumentError("not authentic: the chain of its issuers is broken") from error
     crl = x509chain.parse_crl(document.body, label="PCK CRL")
     # A PCCS often sends the other CA's chain along (see ``attestation.endorsements``): only its own can tell.
@@ -91,7 +95,4 @@ def _pinned(chains: Iterable[str], anchors: Anchors) -> Iterator[x509.Certificat
 
 
 def _pin(certificate: x509.Certificate) -> bytes:
-    try:
-        return hashlib.sha256(spki_der(certificate)).digest()
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise DocumentError("not authentic: a certificate has no key that can be read") from error
+    return hashlib.sha256(spki_der(certificate)).digest()

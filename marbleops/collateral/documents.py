@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from marbleops.attestation import der, tcb, x509chain
 from marbleops.attestation import limits as verifier
@@ -25,6 +26,18 @@ from marbleops.attestation.verdict import Tee
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+
+# What ``cryptography`` raises, or warns of, on what it parses only when asked.
+UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+    x509.InvalidVersion,
+    UserWarning,
+)
 
 
 class DocumentError(ValueError):
@@ -202,12 +215,12 @@ def slice_signed(body: bytes, member: str) -> tuple[str, bytes]:
 
 
 def list_number(crl: x509.CertificateRevocationList) -> int | None:
-    """Return the number of a revocation list, where it has one."""
+    """Return the number of a revocation list, where it has one; raises ``DocumentError``."""
     try:
         return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
     except x509.ExtensionNotFound:
         return None
-    except ValueError as error:
+    except UNREADABLE as error:
         raise DocumentError(f"unreadable revocation list: {error}") from error
 
 
@@ -234,7 +247,10 @@ def _intel_list(key: Key, body: bytes) -> tuple[datetime, datetime, int | None]:
     if len(body) > verifier.MAX_CRL_BYTES:
         raise DocumentError(f"revocation list is longer than {verifier.MAX_CRL_BYTES} bytes")
     crl = x509chain.parse_crl(body, label="list")
-    names = [str(name.value) for name in crl.issuer.get_attributes_for_oid(x509.NameOID.COMMON_NAME)]
+    try:
+        names = [str(name.value) for name in crl.issuer.get_attributes_for_oid(x509.NameOID.COMMON_NAME)]
+    except UNREADABLE as error:
+        raise DocumentError(f"unreadable revocation list: {error}") from error
     wanted = "SGX Root CA" if key.kind is Kind.ROOT_CRL else f"SGX PCK {key.subject.capitalize()} CA"
     if len(names) != 1 or wanted not in names[0]:
         raise DocumentError(f"revocation list is of {', '.join(names) or 'nobody'}, not of {wanted!r}")

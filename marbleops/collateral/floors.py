@@ -19,7 +19,7 @@ from marbleops.attestation import tcb, x509chain
 from marbleops.attestation.checks import RejectedError
 from marbleops.attestation.verdict import Code, Tee
 from marbleops.collateral import limits
-from marbleops.collateral.documents import DocumentError, list_number
+from marbleops.collateral.documents import UNREADABLE, DocumentError, list_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -139,10 +139,15 @@ def observe_lists(lists: Iterable[bytes]) -> Floors:
 
 def _issuer(crl: x509.CertificateRevocationList) -> str:
     try:
-        found = crl.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
-    except x509.ExtensionNotFound:
-        found = None
-    except ValueError as error:
+        name = crl.issuer.public_bytes()
+        return hashlib.sha256(len(name).to_bytes(4, "big") + name + _issuer_key(crl)).hexdigest()[:32]
+    except UNREADABLE as error:
         raise FloorsError(f"unreadable revocation list: {error}") from error
-    name = crl.issuer.public_bytes()
-    return hashlib.sha256(len(name).to_bytes(4, "big") + name + (found or b"")).hexdigest()[:32]
+
+
+def _issuer_key(crl: x509.CertificateRevocationList) -> bytes:
+    try:
+        found = crl.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier)
+    except x509.ExtensionNotFound:
+        return b""
+    return found.value.key_identifier or b""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+import socketserver
 import threading
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
@@ -32,7 +35,7 @@ from marbleops.collateral.transport import Transport
 from tests.fakes.pcs import FakePcs, Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -329,7 +332,53 @@ def test_tls(tmp_path: Path) -> None:
         with pytest.raises(SourceError, match="cannot read the authorities"):
             sources.fetch(source, ROOT_CRL, Transport(ca_file=tmp_path / "none"), at=AT)
 
+        with _tunnel() as (address, asked):
+            proxied = Transport(ca_file=certificate, proxy=address)
+            assert sources.fetch(source, ROOT_CRL, proxied, at=AT) == document
+            other = Source.parse("pcs:https://forbidden.invalid")
+            with pytest.raises(SourceError, match="cannot connect: Tunnel connection failed: 403"):
+                sources.fetch(other, ROOT_CRL, proxied, at=AT)
+
+        assert asked == [fake.url.removeprefix("https://"), "forbidden.invalid:443"]
     assert document.number == int(AT.timestamp())
+
+
+@contextmanager
+def _tunnel() -> Iterator[tuple[tuple[str, int], list[str]]]:
+    """Run an HTTP proxy that opens tunnels, but for what is forbidden."""
+    asked: list[str] = []
+
+    class Proxy(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            _, target, _ = self.rfile.readline().decode().split()
+            asked.append(target)
+            while self.rfile.readline().strip():
+                pass
+            if "forbidden" in target:
+                self.wfile.write(b"HTTP/1.1 403 Forbidden\r\n\r\n")
+                return
+            host, port = target.split(":")
+            with socket.create_connection((host, int(port))) as far:
+                self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+                back = threading.Thread(target=_relay, args=(far, self.connection))
+                back.start()
+                _relay(self.connection, far)
+                back.join()
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Proxy) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield ("127.0.0.1", int(server.server_address[1])), asked
+        server.shutdown()
+        thread.join()
+
+
+def _relay(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while piece := source.recv(65536):
+            target.sendall(piece)
+    with suppress(OSError):
+        target.shutdown(socket.SHUT_WR)
 
 
 def _self_signed(folder: Path) -> tuple[Path, Path]:

@@ -130,6 +130,7 @@ def test_the_platform_of_evidence() -> None:
         (masked, "hides its chip"),
         (smith.with_certification(smith.raw_quote(), 3, bytes(404)), "certification data of type 3"),
         (b"\3\0", "QUOTE_TRUNCATED"),
+        (b"HCLA", "an HCL report has at least"),
     ):
         with pytest.raises(UnknownPlatformError, match=words):
             platform_of(evidence)
