@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger("coordinator.marble")
 _MAX_LOGGED = 64
+_MAX_REASON = 512
 MAX_UUID_CHARS = 64
 
 
@@ -64,7 +65,7 @@ def activate_handler(
                 answer = await caller.run(lambda: _activate(caller, call, peer_certificates))
         except CoordinatorError as error:
             row = row_of(error)
-            log.end(row.grpc, row.code)
+            log.end(row.grpc, row.code, str(error)[:_MAX_REASON])
             retry = BUSY_SECONDS if isinstance(error, BusyError) else None
             raise GrpcError(row.grpc, str(error), retry_after=retry) from error
         except asyncio.CancelledError:
@@ -92,12 +93,13 @@ class _CallLog:
         if observer is not None:
             observer.call_began()
 
-    def end(self, status: int, code: str) -> None:
-        """Write the line."""
+    def end(self, status: int, code: str, reason: str | None = None) -> None:
+        """Write the line; *reason* is what the marble hears, which names no secret's value."""
         if self._observer is not None:
             self._observer.call_ended(status)
         milliseconds = round((self._clock() - self._started) * 1000, 1)
-        _log.info("activate", marble=self.marble, uuid=self.uuid, code=code, milliseconds=milliseconds)
+        why = {} if reason is None else {"reason": reason}
+        _log.info("activate", marble=self.marble, uuid=self.uuid, code=code, **why, milliseconds=milliseconds)
 
 
 def _decode(message: bytes) -> marble_pb2.ActivationReq:

@@ -112,10 +112,19 @@ class _Writer:
         if call.function == "string":
             self._check_string(call, content)
         if not content:
-            raise Fault(call.offset, "tried to parse secret with empty value")
+            raise Fault(call.offset, f"tried to parse secret with empty value{self._whose(call.argument)}")
         if call.function == "pem":
             return _pem(_PEM_LABELS[call.argument.type], content)
         return _ENCODERS["raw" if call.function == "string" else call.function](content)
+
+    def _whose(self, argument: Expression) -> str:
+        """Name a secret that somebody has yet to upload."""
+        if not isinstance(argument, Read):
+            return ""
+        definition = self._resolve(argument.path).definition
+        if definition is None or not definition.user_defined:
+            return ""
+        return f": the user-defined secret {argument.path.name} has no value yet"
 
     def _byte(self, call: Call, content: bytes) -> int:
         assert call.index is not None, "the parser gives index its key"

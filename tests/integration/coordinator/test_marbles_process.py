@@ -60,6 +60,7 @@ def test_refusals_say_why(coordinator: CoordinatorProcess) -> None:
     with pytest.raises(ActivationRefused, match="invalid quote"):
         _activate(coordinator, "backend", quote=False)
     assert "INSECURE_EMPTY_QUOTE" not in coordinator.log
+    assert '"reason": "marble verification failed: unknown marble type requested"' in coordinator.log
 
 
 def test_empty_quotes_only_where_allowed(coordinator: CoordinatorProcess) -> None:

@@ -116,8 +116,10 @@ def test_ttls_without_parameters() -> None:
 
 
 def test_a_secret_nobody_has_uploaded() -> None:
-    """The activation fails in MarbleRun's words."""
-    words = 'customizing marble parameters: parsing secrets for env variable "UPLOADED": .*empty value'
+    """The activation fails in MarbleRun's words, and names the secret."""
+    words = (
+        'customizing marble parameters: parsing secrets for env variable "UPLOADED": .*empty value: .* token'
+    )
     with pytest.raises(ActivationFailedError, match=words):
         _activate(_state(), "backend")
 
