@@ -14,7 +14,6 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from marbleops.attestation import cbor, limits
@@ -22,6 +21,7 @@ from marbleops.attestation.checks import Ledger, NoMemo, RejectedError
 from marbleops.attestation.evidence import Endorsements, verify_evidence
 from marbleops.attestation.policy import DEFAULT, VerificationPolicy
 from marbleops.attestation.verdict import Code, Verdict
+from marbleops.attestation.x509chain import UNREADABLE
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -81,7 +81,7 @@ def find_evidence(certificate_der: bytes) -> AttestedKey:
         key = certificate.public_key()
         der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, UserWarning) as error:
+    except UNREADABLE as error:
         raise RejectedError(Code.RATLS_CERTIFICATE, f"unreadable certificate: {error}") from error
     if len(found) != 1:
         raise RejectedError(Code.RATLS_CERTIFICATE, f"{len(found)} extensions carry evidence, not one")

@@ -34,7 +34,7 @@ Chain = tuple[x509.Certificate, ...]
 
 # What ``cryptography`` raises on certificates that it cannot make sense of; and what it warns of (a serial
 # number that is not positive, for one), for whoever runs with warnings as errors.
-_UNREADABLE: Final = (
+UNREADABLE: Final = (
     ValueError,
     TypeError,
     UnsupportedAlgorithm,
@@ -119,7 +119,7 @@ def parse_chain(pem: bytes, *, profile: LeafProfile, reader: Reader | None = Non
     try:
         certificates = x509.load_pem_x509_certificates(pem)
         return tuple(certificates if reader is None else map(reader.same, certificates))
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise RejectedError(Code.CERT_FORMAT, f"{profile.label} is not PEM certificates: {error}") from error
 
 
@@ -131,7 +131,7 @@ def check_chain(
         _check_trust(ledger, chain, profile, anchors, reader or Reader())
         _check_constraints(ledger, chain, profile)
         _check_names(ledger, chain, profile)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         failure = RejectedError(Code.CERT_FORMAT, f"unreadable certificate: {error}")
         ledger.fail(profile.label, failure, expected="X.509 v3 certificates")
 
@@ -157,7 +157,7 @@ def parse_crl(raw: bytes, *, label: str) -> x509.CertificateRevocationList:
         if any(raw[size:]):
             raise RejectedError(Code.CRL_FORMAT, f"{label}: bytes follow the list")
         return x509.load_der_x509_crl(raw[:size])
-    except (der.DerError, *_UNREADABLE) as error:
+    except (der.DerError, *UNREADABLE) as error:
         raise RejectedError(Code.CRL_FORMAT, f"{label} is not a CRL in DER: {error}") from error
 
 
@@ -194,7 +194,7 @@ def check_crl(
             expected="a complete list with a next update",
             found=f"critical {critical}" if critical else _good(ok=crl.next_update_utc is not None),
         )
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         ledger.fail(label, RejectedError(Code.CRL_FORMAT, f"unreadable: {error}"), expected="a CRL")
 
 
@@ -283,7 +283,7 @@ def public_key(certificate: x509.Certificate) -> ec.EllipticCurvePublicKey:
     """Return the P-256 key of a checked certificate; raises ``RejectedError`` (CERT_FORMAT)."""
     try:
         return _key(certificate)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise RejectedError(Code.CERT_FORMAT, f"unreadable key: {error}") from error
 
 
