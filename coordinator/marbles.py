@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from marbleops.attestation.verdict import Verdict
 
 MAX_COUNTERS = 10_000
-"""Of one deployment. They are part of every write of the ledger."""
+"""Of one deployment; each type of marble has its part. They are part of every write of the ledger."""
 MAX_COUNTER_NAME_BYTES = 256
 MAX_COUNTER_VALUE = 2**64 - 1
 _UNREADABLE = (
@@ -137,11 +137,13 @@ class Marbles:
             base64.b64encode(part).decode()
             for part in (marble.type.encode(), uuids.UUID(marble.uuid).bytes, name.encode())
         )
+        assert state.enforcement is not None
+        part = max(1, MAX_COUNTERS // max(1, len(state.enforcement.manifest.marbles)))
         before: list[int] = []
 
         def change(ledger: Ledger) -> Ledger:
             before[:] = [ledger.counters.get(counter, 0)]
-            return _counted(ledger, counter, value)
+            return _counted(ledger, counter, value, part)
 
         self._core.guard.commit_ledger(state, change)
         return before[0]
@@ -158,11 +160,20 @@ def _counting(admission: Admission) -> LedgerChange:
     return lambda ledger: activation.count(ledger, admission)
 
 
-def _counted(ledger: Ledger, counter: str, value: int) -> Ledger:
+def _counted(ledger: Ledger, counter: str, value: int, part: int) -> Ledger:
+    """Raise a counter; new ones are within the *part* of its type, so that no type takes those of others."""
     if value <= ledger.counters.get(counter, 0):
         return ledger
-    if counter not in ledger.counters and len(ledger.counters) >= MAX_COUNTERS:
-        raise CounterRefusedError(f"this deployment keeps {MAX_COUNTERS} counters, and all are in use")
+    if counter not in ledger.counters:
+        own = counter.partition(":")[0] + ":"
+        if (
+            len(ledger.counters) >= MAX_COUNTERS
+            or sum(name.startswith(own) for name in ledger.counters) >= part
+        ):
+            raise CounterRefusedError(
+                f"this deployment keeps {MAX_COUNTERS} counters, {part} for each type of marble, "
+                "and all of this type are in use"
+            )
     return replace(ledger, counters=MappingProxyType({**ledger.counters, counter: value}))
 
 

@@ -9,12 +9,14 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from coordinator import marbles
 from coordinator.core import Options
 from coordinator.domain import history
 from coordinator.domain.ownership import Rules
 from coordinator.domain.secrets import UserSecret
 from coordinator.errors import (
     CoordinatorError,
+    CounterRefusedError,
     GitOpsEnforcedError,
     ManifestRefusedError,
     MarbleRefusedError,
@@ -34,6 +36,7 @@ from tests.fakes.small_world import SmallWorld, activation, make_csr, marble_quo
 
 if TYPE_CHECKING:
     from coordinator.domain.access import User
+    from coordinator.marbles import MarbleIdentity
     from coordinator.service import Service
     from marbleops.manifest.model import Manifest
 
@@ -104,13 +107,35 @@ def test_package_updates_refused(
     assert service.snapshot().head == head
 
 
-def test_a_marble_that_an_update_has_shut_out_counts_nothing() -> None:
-    """Its body may come long after it was authenticated; what counts is who it is then (INV-COUNTER)."""
+def _counting() -> Service:
     service = SmallWorld().open()
     service.set_manifest(mesh.manifest(lambda made: made["Marbles"]["backend"].pop("Parameters")))
-    given = service.marbles.activate(activation(csr=make_csr()), marble_quote(version=2))
+    return service
+
+
+def _marble(service: Service, kind: str) -> MarbleIdentity:
+    given = service.marbles.activate(activation(kind, csr=make_csr()), marble_quote(kind, version=2))
     chain = x509.load_pem_x509_certificates(given.env["MARBLE_PREDEFINED_MARBLE_CERTIFICATE_CHAIN"])
-    marble = service.marbles.authenticate((chain[0].public_bytes(Encoding.DER),))
+    return service.marbles.authenticate((chain[0].public_bytes(Encoding.DER),))
+
+
+def test_marbles_of_one_type_leave_others_their_counters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counters are kept for ever: whoever took all of them would have shut all others out."""
+    monkeypatch.setattr(marbles, "MAX_COUNTERS", 5)
+    service = _counting()
+    greedy = _marble(service, "frontend")
+    for name in ("a", "b"):
+        service.marbles.count(greedy, name, 1)
+    with pytest.raises(CounterRefusedError, match="keeps 5 counters, 2 for each type of marble"):
+        service.marbles.count(greedy, "c", 1)
+    assert service.marbles.count(greedy, "a", 2) == 1
+    assert service.marbles.count(_marble(service, "backend"), "a", 1) == 0
+
+
+def test_a_marble_that_an_update_has_shut_out_counts_nothing() -> None:
+    """Its body may come long after it was authenticated; what counts is who it is then (INV-COUNTER)."""
+    service = _counting()
+    marble = _marble(service, "backend")
     assert service.marbles.count(marble, "n", 1) == 0
     service.owners.update(mesh.package_update(backend=5), _user(service, "rita"))
     with pytest.raises(MarbleUnauthenticatedError):
