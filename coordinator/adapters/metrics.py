@@ -20,9 +20,14 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.metrics_core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from marbleops.collateral.cache import CacheError
+from marbleops.collateral.status import METRIC, METRIC_HELP, METRIC_LABELS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from coordinator.ports import ActivationEvent
 
@@ -97,6 +102,10 @@ class Metrics:
     def page(self) -> bytes:
         """Return what ``GET /metrics`` answers."""
         return generate_latest(self._registry)
+
+    def watch_collateral(self, values: Callable[[], Iterable[tuple[tuple[str, ...], float]]]) -> None:
+        """Show from now on how long collateral lasts: what ``status.seconds_to_expiry`` gives."""
+        self._registry.register(_Expiry(values))
 
     # Activations, as the service tells them.
 
@@ -189,6 +198,23 @@ class _Rest:
         self._seconds.labels(path, method).observe(seconds)
         self._received.labels(path).observe(request.content_length or 0)
         self._sent.labels(path).observe(response.content_length or 0)
+
+
+class _Expiry(Collector):
+    """The lives of collateral, read from its cache for each page."""
+
+    def __init__(self, values: Callable[[], Iterable[tuple[tuple[str, ...], float]]]) -> None:
+        self._values = values
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """Give the family, empty where the cache cannot be read: an alarm on absence rings then."""
+        family = GaugeMetricFamily(METRIC, METRIC_HELP, labels=METRIC_LABELS)
+        try:
+            for labels, seconds in self._values():
+                family.add_metric(labels, seconds)
+        except CacheError:
+            family.samples.clear()
+        return (family,)
 
 
 class _Calls:

@@ -10,8 +10,11 @@ from coordinator.adapters import metrics
 from coordinator.adapters.metrics import MAX_EVENTS, Metrics
 from coordinator.api.monitoring import events_json, go_time
 from coordinator.ports import ActivationEvent
+from marbleops.collateral.cache import CacheError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pytest
 
 EVENT = ActivationEvent(
@@ -105,3 +108,21 @@ def test_calls_are_counted_by_status() -> None:
     assert f"grpc_server_msg_sent_total{{{labels}}} 1.0" in page
     for name in ("OK", "PermissionDenied", "Unknown"):
         assert f'grpc_server_handled_total{{grpc_code="{name}",{labels}}} 1.0' in page
+
+
+def test_the_life_of_collateral() -> None:
+    """It is read for each page; a cache that cannot be read leaves the family empty, and the page whole."""
+    good = True
+
+    def values() -> Iterator[tuple[tuple[str, ...], float]]:
+        yield ("pck-crl", "sgx", "pck-crl-sgx-platform", "standard"), -5.0
+        if not good:
+            raise CacheError("gone")
+
+    counted = made()
+    counted.watch_collateral(values)
+    labels = 'kind="pck-crl",name="pck-crl-sgx-platform",tee="sgx",update="standard"'
+    assert f"collateral_seconds_to_expiry{{{labels}}} -5.0" in counted.page().decode()
+    good = False
+    assert "collateral_seconds_to_expiry{" not in counted.page().decode()
+    assert "coordinator_state 3.0" in counted.page().decode()
