@@ -63,6 +63,9 @@ VERBS: dict[str, Verb] = {
     ),
     "apply": Verb(_WATCH, "apply", "apply", "Send a manifest and its evidence to a Coordinator."),
     "target": Verb(_WATCH, "target", "target", "Decide what a reconciler may not decide alone."),
+    "attest": Verb(
+        _WATCH, "attest.command", "attest", "Verify evidence of an enclave, explain it, look ahead."
+    ),
     "manifest": Verb(
         _MARBLERUN,
         "marblerun.manifests",

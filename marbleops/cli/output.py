@@ -29,6 +29,8 @@ _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 def visible(text: str, *, limit: int = 2000) -> str:
     """Return *text* with every control or invisible character spelled out, cut at *limit* characters."""
+    if len(text) <= limit and text.isascii() and text.isprintable():
+        return text
     shown = "".join(
         f"\\u{ord(char):04x}" if unicodedata.category(char) in _HIDDEN else char for char in text[:limit]
     )

@@ -1,0 +1,1 @@
+"""``marbleops attest``: verify evidence, explain it, look ahead, and look at the machine."""
