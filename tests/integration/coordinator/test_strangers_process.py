@@ -73,6 +73,27 @@ def test_odd_requests_are_the_senders_fault(coordinator: CoordinatorProcess, req
     assert "incident" not in coordinator.log
 
 
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nhunter2-canary",  # a marble that calls the wrong port
+        HEAD + b'Content-Length: 13\r\n{"token": {"Key": "hunter2-canary"}}\r\n\r\n',
+        HEAD + b"hunter2-canary\0: x\r\n\r\n",
+    ],
+)
+def test_what_is_sent_badly_is_not_in_the_log(coordinator: CoordinatorProcess, request_bytes: bytes) -> None:
+    """The library's errors quote the request, which may hold a secret: the log tells their kind alone."""
+    coordinator.start()
+    with _connect(coordinator) as connection:
+        connection.sendall(request_bytes)
+        connection.settimeout(5)
+        while connection.recv(4096):
+            pass
+    assert "hunter2-canary" not in coordinator.log
+    assert "Traceback" not in coordinator.log
+    assert "Error handling request from 127.0.0.1: Bad" in coordinator.log
+
+
 def test_a_link_in_place_of_the_ready_file(coordinator: CoordinatorProcess, tmp_path: Path) -> None:
     """The ready file replaces a link and leaves alone what it led to; state is opened through none."""
     victim = tmp_path / "victim"
