@@ -33,7 +33,8 @@ _GUIDS = (VCEK_GUID, VLEK_GUID, ASK_GUID, ARK_GUID, CRL_GUID)
 _ENTRY_BYTES = 24
 _MAX_TABLE_ENTRIES = 32
 _PEM = re.compile(rb"-----BEGIN (CERTIFICATE|X509 CRL)-----([A-Za-z0-9+/=\s]*)-----END \1-----")
-_PEM_MARK = b"-----BEGIN "
+_PEM_BLOCK = re.compile(rb"^-----BEGIN ", re.MULTILINE)
+_Named = tuple[str, bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,20 +50,14 @@ class SnpEndorsements:
 
         Raises ``CollateralError``, naming the file, where one begins as such and is none.
         """
-        documents: list[bytes] = []
-        for name, content in sorted(files.items()):
-            try:
-                documents.extend(_documents(content))
-            except ValueError as error:
-                raise CollateralError(f"{name}: {error}") from error
-        return _collect(documents)
+        return _collect(named for file in sorted(files.items()) for named in _documents(*file))
 
     @classmethod
     def from_table(cls, table: bytes) -> SnpEndorsements:
         """Read the certificate table of an extended report request; raises ``CollateralError``."""
         if len(table) > limits.MAX_SNP_TABLE_BYTES:
             raise CollateralError(f"certificate table is longer than {limits.MAX_SNP_TABLE_BYTES} bytes")
-        return _collect([document for _, document in read_table(table)])
+        return _collect((f"entry {guid}", document) for guid, document in read_table(table))
 
 
 def read_table(table: bytes) -> Iterator[tuple[UUID, bytes]]:
@@ -95,38 +90,40 @@ def write_table(entries: Iterable[tuple[UUID, bytes]]) -> bytes:
     return head + bytes(_ENTRY_BYTES) + body
 
 
-def _documents(content: bytes) -> Iterator[bytes]:
-    if _PEM_MARK in content:
-        blocks = _PEM.findall(content)
-        if len(blocks) != content.count(_PEM_MARK):
-            raise ValueError("not all of the PEM blocks are certificates or revocation lists")
-        for _, body in blocks:
-            yield base64.b64decode(b"".join(body.split()), validate=True)
+def _documents(name: str, content: bytes) -> Iterator[_Named]:
+    if blocks := len(_PEM_BLOCK.findall(content)):
+        bodies = [body for _, body in _PEM.findall(content)]
+        if len(bodies) != blocks:
+            raise CollateralError(f"{name}: not all PEM blocks are certificates or revocation lists")
+        try:
+            yield from ((name, base64.b64decode(b"".join(body.split()), validate=True)) for body in bodies)
+        except ValueError as error:
+            raise CollateralError(f"{name}: {error}") from error
     elif content[:1] == bytes([der.SEQUENCE]):
-        yield content
+        yield name, content
 
 
-def _collect(documents: Iterable[bytes]) -> SnpEndorsements:
+def _collect(documents: Iterable[_Named]) -> SnpEndorsements:
     certificates: dict[bytes, Certificate] = {}
     lists: dict[bytes, RevocationList] = {}
-    for document in documents:
+    for name, document in documents:
         try:
-            # As KDS serves them: one document, nothing behind it.
-            size = der.total_length(document)
-            if any(document[size:]):
+            # As KDS serves them: one document, nothing behind it but zeros.
+            exact = document[: der.total_length(document)]
+            if any(document[len(exact) :]):
                 raise der.DerError("bytes follow it")
-            exact = document[:size]
             if _is_list(exact):
                 lists[exact] = parse_revocation_list(exact)
             else:
                 certificates[exact] = parse_certificate(exact)
         except der.DerError as error:
-            raise CollateralError(f"not a certificate or revocation list of AMD's kind: {error}") from error
-    if len(certificates) > limits.MAX_SNP_CERTIFICATES or len(lists) > limits.MAX_SNP_CRLS:
-        raise CollateralError(
-            f"{len(certificates)} certificates and {len(lists)} revocation lists, "
-            f"at most {limits.MAX_SNP_CERTIFICATES} and {limits.MAX_SNP_CRLS}"
-        )
+            text = f"{name}: not a certificate or revocation list of AMD's kind: {error}"
+            raise CollateralError(text) from error
+        if len(certificates) > limits.MAX_SNP_CERTIFICATES or len(lists) > limits.MAX_SNP_CRLS:
+            raise CollateralError(
+                f"more than {limits.MAX_SNP_CERTIFICATES} certificates"
+                f" or {limits.MAX_SNP_CRLS} revocation lists"
+            )
     return SnpEndorsements(certificates=tuple(certificates.values()), revocation_lists=tuple(lists.values()))
 
 

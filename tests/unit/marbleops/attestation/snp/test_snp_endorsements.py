@@ -40,6 +40,7 @@ def test_files_are_read_whatever_they_are_called() -> None:
         "list.crl": pem("X509 CRL", CRL),
         "report.bin": b"\2" + bytes(1183),
         "README.md": b"# text",
+        "evidence.json": b'{"vcek": "-----BEGIN CERTIFICATE-----..."}',
     }
     endorsements = SnpEndorsements.from_files(files)
 
@@ -91,14 +92,14 @@ def test_a_bad_table_is_refused(table: bytes, words: str) -> None:
 )
 def test_a_file_that_begins_as_one_and_is_none_is_named(content: bytes) -> None:
     """The operator learns which file to look at."""
-    with pytest.raises(CollateralError):
+    with pytest.raises(CollateralError, match=r"^broken: "):
         SnpEndorsements.from_files({"broken": content})
 
 
 def test_too_many_are_refused() -> None:
     """Parsing is bounded."""
     changed = {str(n): VCEK[:-1] + bytes([n]) for n in range(limits.MAX_SNP_CERTIFICATES + 1)}
-    with pytest.raises(CollateralError, match="at most"):
+    with pytest.raises(CollateralError, match="more than 32"):
         SnpEndorsements.from_files(changed)
 
 
