@@ -19,11 +19,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from coordinator.adapters.memory import MemoryStore
 from coordinator.adapters.sealer import AesGcmSealer, SealingKeys
+from coordinator.domain import pki
 from coordinator.domain.phase import Phase
 from coordinator.domain.secrets import UserSecret
 from coordinator.errors import ForeignSealError, StoreError
 from coordinator.guard import Guard
-from coordinator.marbles import MarbleIdentity
 from coordinator.vault import VaultPorts, locked_vault
 from tests.fakes import plain_mesh
 from tests.fakes.crashing_store import CrashingStore, Moment
@@ -127,7 +127,15 @@ def _activate(life: Life) -> None:
 
 
 def _count(life: Life) -> None:
-    life.service.marbles.count(MarbleIdentity(type="backend", uuid=MARBLE), "used", 7)
+    leaf = pki.issue_leaf(
+        life.service.snapshot().authorities,
+        csr=make_csr(),
+        uuid=MARBLE,
+        marble_type="backend",
+        at=life.world.clock.now(),
+        random=life.world.entropy.bytes,
+    )
+    life.service.marbles.count(life.service.marbles.authenticate((leaf.certificate_der,)), "used", 7)
 
 
 def _recover(life: Life) -> None:
