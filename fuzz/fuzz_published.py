@@ -16,7 +16,7 @@ from marbleops.attestation.platform.softpcs import SoftPcs
 from marbleops.attestation.platform.softsnp import SnpGuest, SoftSnp
 from marbleops.attestation.verdict import Tee
 from marbleops.collateral.assemble import IntelPlatform, UnknownPlatformError, platform_of
-from marbleops.collateral.authentic import check_authentic
+from marbleops.collateral.authentic import check_authentic, known_roots
 from marbleops.collateral.bundle import BundleError, export_bundle, read_bundle
 from marbleops.collateral.cache import Entry
 from marbleops.collateral.documents import DocumentError, read_document
@@ -26,6 +26,7 @@ GOOD = smith.collateral()
 CHAIN = GOOD.tcb_info_issuer_chain
 CHAINS = (CHAIN, CHAIN, GOOD.pck_crl_issuer_chain, "")
 ANCHORS = Anchors.simulation(smith.ANCHOR)
+ROOTS = known_roots([CHAIN], ANCHORS)
 MACHINE = SoftSnp(seed=b"published".ljust(32, b"."))
 FILES = MACHINE.files(at=smith.AT)
 SOFT = SoftPcs(pki=smith.PKI, publish=lambda _tee, _update: GOOD, snp=MACHINE)
@@ -79,7 +80,7 @@ def one_input(raw: bytes) -> None:
 def _document(index: int, body: bytes) -> None:
     chain = CHAINS[index] if index < len(CHAINS) else ""
     document = read_document(KEYS[index], body, chain)
-    check_authentic(document, ANCHORS, [CHAIN])
+    check_authentic(document, ANCHORS, ROOTS)
     if index < 2:
         # Signed JSON that passes is the signed text to the byte.
         assert (GOOD.tcb_info, GOOD.qe_identity)[index].encode() in body

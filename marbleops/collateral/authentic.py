@@ -19,7 +19,7 @@ from marbleops.attestation.verification import signed_by
 from marbleops.collateral.documents import UNREADABLE, Document, DocumentError, Kind, signed_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Sequence
 
     from cryptography import x509
 
@@ -31,11 +31,24 @@ _PROFILES = {
 }
 
 
-def check_authentic(document: Document, anchors: Anchors, known_chains: Iterable[str] = ()) -> None:
+def known_roots(chains: Iterable[str], anchors: Anchors) -> tuple[x509.Certificate, ...]:
+    """Return the pinned roots at the ends of the issuer chains of other documents."""
+    roots = []
+    for chain in dict.fromkeys(chains):
+        try:
+            last = x509chain.parse_chain(chain.encode(), profile=x509chain.PCK)[-1]
+            if _pin(last) in anchors.spki_sha256:
+                roots.append(last)
+        except (RejectedError, *UNREADABLE):
+            continue  # of a document that is not authentic itself
+    return tuple(roots)
+
+
+def check_authentic(document: Document, anchors: Anchors, roots: Sequence[x509.Certificate] = ()) -> None:
     """Check the signature of Intel's ``document`` and its issuers up to a pinned root.
 
-    Anchors pin a hash of the root's key, and the root's own list comes without a chain: the key itself is
-    looked for in ``known_chains``. Where it is not there, that list passes. Raises ``DocumentError``.
+    Anchors pin a hash of the root's key, and the root's own list comes without a chain: it is checked with
+    ``known_roots``, and passes where there are none. Raises ``DocumentError``.
     """
     try:
         if document.key.kind in _PROFILES:
@@ -43,7 +56,7 @@ def check_authentic(document: Document, anchors: Anchors, known_chains: Iterable
         elif document.key.kind is Kind.PCK_CRL:
             _check_pck_list(document, anchors)
         elif document.key.kind is Kind.ROOT_CRL:
-            _check_root_list(document, tuple(_pinned(known_chains, anchors)))
+            _check_root_list(document, roots)
     except RejectedError as error:
         raise DocumentError(f"not authentic: {error.detail}") from error
     except DocumentError:
@@ -76,22 +89,12 @@ def _check_pck_list(document: Document, anchors: Anchors) -> None:
         x509chain.check_crl(Ledger(), crl, label="PCK CRL", issuer=chain[0])
 
 
-def _check_root_list(document: Document, roots: tuple[x509.Certificate, ...]) -> None:
+def _check_root_list(document: Document, roots: Sequence[x509.Certificate]) -> None:
     if not roots:
         return
     crl = x509chain.parse_crl(document.body, label="Root CRL")
     root = next((one for one in roots if one.subject == crl.issuer), roots[0])
     x509chain.check_crl(Ledger(), crl, label="Root CRL", issuer=root)
-
-
-def _pinned(chains: Iterable[str], anchors: Anchors) -> Iterator[x509.Certificate]:
-    for chain in chains:
-        try:
-            last = x509chain.parse_chain(chain.encode(), profile=x509chain.PCK)[-1]
-        except RejectedError:
-            continue  # of a document that is not authentic itself
-        if _pin(last) in anchors.spki_sha256:
-            yield last
 
 
 def _pin(certificate: x509.Certificate) -> bytes:

@@ -18,13 +18,15 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from marbleops.collateral import limits
-from marbleops.collateral.authentic import check_authentic
+from marbleops.collateral.authentic import check_authentic, known_roots
 from marbleops.collateral.cache import CollateralCache, Entry, OlderDocumentError, check_not_older
 from marbleops.collateral.documents import DocumentError, Key
 from marbleops.manifest.canonical import canonical_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
+
+    from cryptography import x509
 
     from marbleops.attestation.anchors import Anchors
 
@@ -115,13 +117,14 @@ def import_bundle(bundle: Bundle, cache: CollateralCache, *, anchors: Anchors | 
     """
     stored, kept, refused = [], [], []
     chains = [entry.document.issuer_chain for entry in bundle.entries]
+    roots = () if anchors is None else known_roots(chains, anchors)
     for entry in bundle.entries:
         key = entry.document.key
         try:
             if anchors is not None:
-                check_authentic(entry.document, anchors, chains)
+                check_authentic(entry.document, anchors, roots)
             with cache.flight(key):
-                _check_newer(entry, cache.load(key), anchors, chains)
+                _check_newer(entry, cache.load(key), anchors, roots)
                 cache.store(entry)
         except OlderDocumentError as error:
             kept.append((key, str(error)))
@@ -132,12 +135,14 @@ def import_bundle(bundle: Bundle, cache: CollateralCache, *, anchors: Anchors | 
     return Imported(stored=tuple(stored), kept=tuple(kept), refused=tuple(refused))
 
 
-def _check_newer(entry: Entry, held: Entry | None, anchors: Anchors | None, chains: Iterable[str]) -> None:
+def _check_newer(
+    entry: Entry, held: Entry | None, anchors: Anchors | None, roots: Sequence[x509.Certificate]
+) -> None:
     if held is None:
         return
     try:
         if anchors is not None:
-            check_authentic(held.document, anchors, chains)
+            check_authentic(held.document, anchors, roots)
     except DocumentError:
         return  # what is held is worth nothing
     check_not_older(entry.document, held.document)

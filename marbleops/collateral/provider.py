@@ -13,7 +13,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from marbleops.collateral import limits
-from marbleops.collateral.authentic import check_authentic
+from marbleops.collateral.authentic import check_authentic, known_roots
 from marbleops.collateral.cache import Entry, Failure, OlderDocumentError, check_not_older
 from marbleops.collateral.documents import DocumentError, Kind
 from marbleops.collateral.sources import SourceError, fetch
@@ -140,14 +140,15 @@ class CollateralProvider:
     def _check_authentic(self, document: Document) -> None:
         if self._anchors is None:
             return
-        if document.key.kind is Kind.ROOT_CRL:
-            chains = [entry.document.issuer_chain for entry in self.cache.entries()[0]]
-            check_authentic(document, self._anchors, chains)
-            return
         content = hashlib.sha256(document.body).digest() + document.issuer_chain.encode()
         digest = hashlib.sha256(document.key.name.encode() + b"\0" + content).digest()
-        if digest not in self._authentic:
-            check_authentic(document, self._anchors)
+        if digest in self._authentic:
+            return
+        of_root = document.key.kind is Kind.ROOT_CRL
+        chains = [entry.document.issuer_chain for entry in self.cache.entries()[0]] if of_root else ()
+        roots = known_roots(chains, self._anchors)
+        check_authentic(document, self._anchors, roots)
+        if roots or not of_root:
             if len(self._authentic) >= limits.MAX_CACHE_ENTRIES:
                 self._authentic.clear()
             self._authentic.add(digest)

@@ -23,7 +23,7 @@ from marbleops.attestation.snp.endorsements import SnpEndorsements
 from marbleops.attestation.verdict import Code, Tee
 from marbleops.cli.exits import Exit
 from marbleops.cli.main import run
-from marbleops.collateral.authentic import check_authentic
+from marbleops.collateral.authentic import check_authentic, known_roots
 from marbleops.collateral.documents import DocumentError, Key, Kind, read_document
 from tests.fakes.pcs import FakePcs, Fault
 
@@ -207,7 +207,7 @@ def test_what_intel_really_serves() -> None:
     )
     for key, file, chain in real:
         document = read_document(key, (VECTORS / file).read_bytes(), chain)
-        check_authentic(document, Anchors.intel(), [platform + root])
+        check_authentic(document, Anchors.intel(), known_roots([platform + root], Anchors.intel()))
         if chain:
             with pytest.raises(DocumentError, match="not authentic"):
                 check_authentic(document, Anchors.simulation(smith.ANCHOR))
