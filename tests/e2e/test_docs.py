@@ -68,6 +68,7 @@ def test_moving_from_marblerun_works_as_written(tmp_path: Path) -> None:
     for words in (
         "Manifest successfully set",
         "Data:          aHVudGVyMg==",
+        "\nhunter2 ",  # what the marble was given
         "not yet acknowledged the update: [bob]",
         "Update successfully applied",
         "exit code 6",
