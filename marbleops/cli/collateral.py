@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from marbleops.cli.collateral_sources import (
 from marbleops.cli.errors import CommandError, UsageProblem
 from marbleops.cli.exits import Exit
 from marbleops.cli.files import read_bytes
-from marbleops.cli.output import BAD, GOOD, NOTE, printer, visible
+from marbleops.cli.output import BAD, GOOD, NOTE, notices, printer, visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,6 +61,9 @@ def collateral() -> None:
     "--save", metavar="PATH", type=click.Path(path_type=Path), help="Write it where `attest` reads it."
 )
 @click.option("--again", is_flag=True, help="Ask the sources although documents are held or a wait is on.")
+@click.option(
+    "--keep", is_flag=True, help="Stay, and renew at half of each document's life, until interrupted."
+)
 @cache_option
 @source_options
 def fetch(
@@ -72,13 +76,15 @@ def fetch(
     update: str,
     save: Path | None,
     again: bool,
+    keep: bool,
     folder: Path | None,
     reach: SourceOptions,
 ) -> int:
     """Fetch the documents that judge a platform's evidence.
 
     What is held and not past half of its life is not asked for again. --save writes one JSON file for Intel
-    (`attest verify --collateral`) and a folder for AMD (`attest verify --certs`).
+    (`attest verify --collateral`), in a folder under the name that a Coordinator looks for there, and a
+    folder for AMD (`attest verify --certs`).
 
     Exit codes: 0 everything is held and current, 2 the evidence or an option is not usable, 5 something is
     not to be had: every source is listed with its answer.
@@ -87,18 +93,19 @@ def fetch(
     from marbleops.collateral.documents import Update
 
     platform = platform_named(evidence, fmspc, ca, tee, product)
-    at, wanted = now(), Update(update)
-    held = _gather(open_provider(folder, reach), platform, wanted, at, again=again)
-    if save is not None:
-        _save(platform, held, save)
+    wanted, provider = Update(update), open_provider(folder, reach)
+    held = _gather(provider, platform, wanted, now(), again=again)
+    saved = None if save is None else _save(platform, held, save)
     out = printer()
     out.document(
-        {"documents": [_held_document(one) for one in held], "saved": None if save is None else str(save)}
+        {"documents": [_held_document(one) for one in held], "saved": None if saved is None else str(saved)}
     )
     for one in held:
         _print_held(one)
-    if save is not None:
-        out.mark(GOOD, f"saved to {visible(str(save))}")
+    if saved is not None:
+        out.mark(GOOD, f"saved to {visible(str(saved))}")
+    if keep:
+        _keep(provider, platform, wanted, saved, held)
     return Exit.OK
 
 
@@ -275,17 +282,53 @@ def _gather(
     return held
 
 
-def _save(platform: IntelPlatform | AmdPlatform, held: Sequence[Held], path: Path) -> None:
+def _keep(
+    provider: CollateralProvider,
+    platform: IntelPlatform | AmdPlatform,
+    update: Update,
+    saved: Path | None,
+    held: Sequence[Held],
+) -> None:
+    """Renew what is due, again and again; what fails is told and tried later."""
+    import time
+
+    from marbleops.cli.errors import translate
+    from marbleops.cli.trust import now
+
+    needs = needs_of(platform, update)
+    sys.stdout.flush()
+    while True:
+        at = now()
+        time.sleep((provider.step(at, needs) - at).total_seconds())
+        try:
+            renewed = _gather(provider, platform, update, now(), again=False)
+        except CommandError as error:
+            notices().failure(translate(error))
+            continue
+        before = {one.entry for one in held}
+        for one in renewed:
+            if one.stale is not None or one.entry not in before:
+                _print_held(one)
+        sys.stdout.flush()
+        if saved is not None and {one.entry for one in renewed} != before:
+            _save(platform, renewed, saved)
+        held = renewed
+
+
+def _save(platform: IntelPlatform | AmdPlatform, held: Sequence[Held], path: Path) -> Path:
     from marbleops.collateral.assemble import IntelPlatform, amd_files, intel_collateral
     from marbleops.collateral.cache import replace_file
 
     documents = [one.document for one in held]
     if isinstance(platform, IntelPlatform):
+        if path.is_dir():
+            path /= f"{platform.fmspc}{'.tdx' if platform.tee == 'tdx' else ''}.json"
         replace_file(path, intel_collateral(documents).to_json().encode(), mode=0o644)
-        return
+        return path
     path.mkdir(parents=True, exist_ok=True)
     for name, content in amd_files(documents).items():
         replace_file(path / name, content, mode=0o644)
+    return path
 
 
 def _print_held(held: Held) -> None:

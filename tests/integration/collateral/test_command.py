@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from conformance import quotesmith as smith
+from coordinator.adapters.collateral_files import CollateralFiles
 from marbleops.attestation.anchors import Anchors
 from marbleops.attestation.collateral import Collateral
 from marbleops.attestation.dcap import verify_quote
@@ -24,6 +26,7 @@ from marbleops.attestation.verdict import Code, Tee
 from marbleops.cli.exits import Exit
 from marbleops.cli.main import run
 from marbleops.collateral.authentic import check_authentic, known_roots
+from marbleops.collateral.cache import CollateralCache, Entry
 from marbleops.collateral.documents import DocumentError, Key, Kind, read_document
 from tests.fakes.pcs import FakePcs, Fault
 
@@ -75,6 +78,36 @@ def test_fetch_and_verify(tmp_path: Path, collateral: Callable[..., Command]) ->
     assert [one["state"] for one in status["documents"]] == ["fresh"] * 4
     assert 29 * 86400 < status["documents"][0]["secondsToExpiry"] <= 30 * 86400
     assert "TCB info of FMSPC 50FF00000000 (standard)  fresh  in 29 d" in collateral("status")[1]
+
+
+def test_a_worker_for_a_coordinator(tmp_path: Path, collateral: Callable[..., Command]) -> None:
+    """``--keep`` fills the folder that a Coordinator reads, and renews until it is interrupted."""
+    folder = tmp_path / "beside"
+    folder.mkdir()
+    program = [sys.executable, "-m", "marbleops", "collateral", "fetch", "--keep", "--save", str(folder)]
+    words = ["--evidence", str(tmp_path / "quote"), "--cache", str(tmp_path / "kept")]
+    trust = ["--anchor", str(tmp_path / "anchor.der"), "--insecure-simulation"]
+    # A list is held of whose seven hours four are over.
+    with FakePcs(NOW - timedelta(days=30) + timedelta(hours=3)) as fake:
+        key, body = Key(kind=Kind.PCK_CRL, subject="platform"), smith.collateral(at=fake.at).pck_crl
+        document = read_document(key, body, smith.collateral().pck_crl_issuer_chain)
+        cache = CollateralCache(tmp_path / "kept")
+        cache.store(Entry(document=document, source="pcs:http://old", fetched_at=NOW - timedelta(hours=4)))
+        with subprocess.Popen(
+            [*program, *words, *trust, "--source", f"pcs:{fake.url}"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        ) as worker:
+            assert worker.stdout is not None
+            lines = [worker.stdout.readline() for _ in range(5)]
+            assert worker.poll() is None
+            worker.send_signal(signal.SIGINT)
+            assert worker.wait(10) == Exit.INTERRUPTED
+        assert len(fake.targets) == 4
+    quote = smith.oe_report(smith.raw_quote())
+    assert CollateralFiles(folder).for_evidence(quote) == smith.collateral(at=fake.at)
+    assert "saved to" in lines[-1]
 
 
 def test_at_night(tmp_path: Path, collateral: Callable[..., Command]) -> None:
