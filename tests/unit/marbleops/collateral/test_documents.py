@@ -18,7 +18,7 @@ from marbleops.attestation.snp.report import ProductLine
 from marbleops.attestation.verdict import Tee
 from marbleops.collateral.assemble import AmdPlatform, IntelPlatform, UnknownPlatformError, platform_of
 from marbleops.collateral.documents import DocumentError, Key, Kind, Update, read_document, slice_signed
-from marbleops.collateral.sources import Dialect, Source
+from marbleops.collateral.sources import Dialect, Source, _retry_after
 
 GOOD = smith.collateral()
 SIGNATURE = "ab" * 64
@@ -187,3 +187,20 @@ def test_the_life_of_documents() -> None:
     assert crl.refreshed
     vcek = platform_of(SNP.report(SnpGuest(measurement=b"m" * 48), b"")).needs()[0]
     assert not read_document(vcek, SNP.files(at=smith.AT)["vcek.der"]).refreshed
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (None, 30),
+        ("7", 7),
+        ("0", 1),
+        ("99999999999", 3600),
+        ("Mon, 01 Jun 2026 12:00:45 GMT", 45),
+        ("Mon, 01 Jun 2020 12:00:00 GMT", 1),
+        ("soon", 30),
+    ],
+)
+def test_how_long_a_source_wants_to_be_left_alone(value: str | None, seconds: int) -> None:
+    """Seconds or a date (RFC 9110, 10.2.3); never for more than an hour, and words are not believed."""
+    assert _retry_after(value, smith.AT) == timedelta(seconds=seconds)
