@@ -95,6 +95,9 @@ _NEXT = {
         "do not use it: no hardware vendor vouches for it. A simulation platform needs --anchor FILE "
         "--insecure-simulation"
     ),
+    "gitops-not-enabled": (
+        "no signed commits decide here, or nothing is set yet: marbleops manifest verify FILE HOST:PORT"
+    ),
     "appraisal": "do not use it: another build than you expect. Ask who runs it for its release's era file",
 }
 """The next step where the reason is known to be a certain one."""

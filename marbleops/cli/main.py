@@ -80,6 +80,8 @@ def _usage(error: click.ClickException) -> Exception:
     from marbleops.cli.errors import UsageProblem
 
     context = getattr(error, "ctx", None)
+    if isinstance(context, click.Context) and context.command.hidden and context.parent is not None:
+        context = context.parent  # people know it by the group's name
     command = context.command_path if isinstance(context, click.Context) else "marbleops"
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         return UsageProblem("no command given", next_step=f"{command} --help")

@@ -94,7 +94,8 @@ def measure(file: Path) -> int:
     out = printer()
     out.document(answer)
     for name, value in answer.items():
-        out.line(f"{name:<16} {value}")
+        word = str(value).lower() if isinstance(value, bool) else value  # as a manifest writes it
+        out.line(f"{name:<16} {word}")
     return Exit.OK
 
 

@@ -48,9 +48,11 @@ def get(*, host: str, signature: bool, display_update: bool, keep_cert: bool, ou
       marbleops manifest get localhost:4433 -o manifest.json
     """  # noqa: D301 - click knows by \b that this block is not to be wrapped
     from marbleops.cli.files import write_private
-    from marbleops.cli.marblerun.sessions import attested_session, save_cache
+    from marbleops.cli.marblerun.sessions import attested_session, check_cache, save_cache
     from marbleops.wire.marblerun.manifests import manifest_get, manifest_log
 
+    if keep_cert:
+        check_cache()
     with attested_session(host) as (session, introduction):
         _tell_verified(introduction, "now requesting manifest")
         found = manifest_get(session)
@@ -87,13 +89,14 @@ def set_(*, file: Path, host: str, recoverydata: Path | None) -> int:
     from marbleops.cli.marblerun.advice import RECOVERY, state_of
     from marbleops.cli.marblerun.manifest_file import read_manifest, tell_ignored
     from marbleops.cli.marblerun.results import check_writable, give_recovery_secrets
-    from marbleops.cli.marblerun.sessions import attested_session, save_cache
+    from marbleops.cli.marblerun.sessions import attested_session, check_cache, save_cache
     from marbleops.manifest.digest import Digest
     from marbleops.wire.marblerun.manifests import manifest_set
 
     raw = read_manifest(file)
     tell_ignored(raw, file)
     check_writable(recoverydata)
+    check_cache()
     out = printer()
     with attested_session(host) as (session, introduction):
         _tell_verified(introduction, "now uploading manifest")
@@ -122,10 +125,11 @@ def verify(*, expected: str, host: str) -> int:
     Exit codes: 0 it does; 6 the Coordinator is not genuine or enforces another manifest.
     """  # noqa: D301
     from marbleops.cli.marblerun.manifest_file import expected_digest
-    from marbleops.cli.marblerun.sessions import attested_session, save_cache
+    from marbleops.cli.marblerun.sessions import attested_session, check_cache, save_cache
     from marbleops.wire.marblerun.manifests import verify_marblerun_deployment
 
     wanted = expected_digest(expected)
+    check_cache()
     with attested_session(host) as (session, introduction):
         verify_marblerun_deployment(session, wanted)
         save_cache(introduction)

@@ -32,7 +32,11 @@ def check_writable(file: Path | None) -> None:
         return
     folder = file.parent
     if file.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise UsageProblem("the recovery secrets could not be saved here", where=str(file))
+        raise UsageProblem(
+            "the recovery secrets could not be saved here",
+            where=str(file),
+            next_step="give a file in a folder that exists and that you may write to",
+        )
 
 
 def give_recovery_secrets(secrets: Mapping[str, bytes], file: Path | None) -> dict[str, Any]:

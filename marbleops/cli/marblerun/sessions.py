@@ -110,6 +110,27 @@ def load_cache(options: ClientOptions) -> Certificates:
         raise UsageProblem(str(error), where=str(file)) from error
 
 
+def check_cache() -> None:
+    """Refuse to keep certificates in a file that holds something else, before anything is changed.
+
+    Raises:
+        UsageProblem: the file is another one, like a user's certificate.
+    """
+    from marbleops.wire.marblerun.session import Certificates
+
+    file = client_options().coordinator_cert
+    if not file.exists():
+        return
+    try:
+        Certificates.from_pem(read_bytes(file, limit=MAX_SMALL_FILE))
+    except ValueError as error:
+        raise UsageProblem(
+            "this file would be overwritten, and holds no Coordinator's certificates",
+            where=str(file),
+            next_step="give another --coordinator-cert, or remove the file",
+        ) from error
+
+
 def save_cache(introduction: Introduction) -> None:
     """Keep the certificates of a Coordinator for the cached commands."""
     if introduction.verdict is None:
