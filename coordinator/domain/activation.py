@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from coordinator.domain import pki, rendering, secrets
+from coordinator.domain import rendering, secrets
+from coordinator.domain.leaf import issue_leaf
 from coordinator.domain.ttls import ttls_config
 from coordinator.errors import (
     ActivationFailedError,
@@ -130,7 +131,7 @@ def parameters(state: State, admission: Admission, *, csr: bytes, making: Making
     """
     enforcement = state.enforcement
     assert enforcement is not None
-    leaf = pki.issue_leaf(
+    leaf = issue_leaf(
         state.authorities,
         csr=csr,
         uuid=admission.uuid,

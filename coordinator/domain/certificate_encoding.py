@@ -1,4 +1,4 @@
-"""A certificate secret as DER: subject, extensions and signature, in the order Go writes them.
+"""A certificate as DER: subject, extensions and signature, in the order Go writes them.
 
 What the fields mean and which defaults they have stands in ``certificates``; here is only how they are
 written (marblerun-core section 3 and 5.4; Go's ``x509.CreateCertificate`` was the measure).
@@ -79,16 +79,15 @@ def encode_certificate(contents: Contents, issuer: pki.KeyPair) -> bytes:
     """
     identifier, algorithm = _HASHES[HASHES[contents.template.signature_algorithm]]
     signed_with = der.sequence(der.object_identifier(identifier))
-    authority = pki.key_identifier(issuer.spki)
     body = der.sequence(
         der.explicit(0, der.integer(_VERSION_3)),
         der.integer(contents.serial),
         signed_with,
-        issuer.certificate.subject.public_bytes(),
+        issuer.subject,
         der.sequence(der.time(contents.not_before), der.time(contents.not_after)),
         encode_subject(contents.template, contents.marking),
         contents.spki,
-        der.explicit(3, encode_extensions(contents, authority)),
+        der.explicit(3, encode_extensions(contents, issuer.identifier)),
     )
     signature = issuer.key.sign(body, ec.ECDSA(algorithm))
     return der.sequence(body, signed_with, der.bit_string(signature))

@@ -7,6 +7,7 @@ refuses a country of more than two letters and a common name of more than 64, bo
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ _PRINTABLE: Final = re.compile(r"[A-Za-z0-9 '()+,\-./:=?]*")
 """No asterisk and no ampersand: Go writes these as UTF-8."""
 _OID: Final = re.compile(r"(0|[1-9]\d{0,38})(\.(0|[1-9]\d{0,38})){1,63}", re.ASCII)
 _FIRST_GENERALIZED_YEAR: Final = 2050
+_IDENTIFIERS: Final = 256
+"""Remembered encodings: every certificate has the same dozen."""
 
 
 def element(tag: int, content: bytes) -> bytes:
@@ -78,6 +81,7 @@ def named_bits(mask: int) -> bytes:
     return bit_string(flags.to_bytes(size, "big"), unused=size * 8 - length)
 
 
+@lru_cache(maxsize=_IDENTIFIERS)
 def object_identifier(dotted: str) -> bytes:
     """Write an OBJECT IDENTIFIER.
 

@@ -1,4 +1,4 @@
-"""The Coordinator's certificates: root, intermediate, marble root and marble leaves.
+"""The Coordinator's certificates: root, intermediate and marble root; ``leaf`` has those of marbles.
 
 The profiles of marblerun-core section 3, exactly: P-384 with SHA-384 throughout, the order of extensions, key
 identifiers of SHA-256 cut to 20 bytes, an intermediate and a marble root that share key and subject and so
@@ -14,15 +14,13 @@ import ipaddress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from coordinator.errors import ActivationFailedError
 from marbleops.attestation.der import SEQUENCE, read_all, read_one
 
 if TYPE_CHECKING:
@@ -32,17 +30,9 @@ ROOT_NAME = "MarbleRun Coordinator"
 INTERMEDIATE_NAME = "MarbleRun Coordinator - Intermediate CA"
 MARBLE_TYPE_OID = x509.ObjectIdentifier("1.3.9903.2.1")
 FOREVER = timedelta(seconds=(2**63 - 1) // 10**9)
-MAX_CSR_BYTES = 64 * 1024
 
 _SPARE_BITS = 128
 """Random bits beyond the order of a curve, so that the bias of a scalar is negligible."""
-_CSR_NAME_OIDS = (
-    NameOID.COUNTRY_NAME,
-    NameOID.STATE_OR_PROVINCE_NAME,
-    NameOID.LOCALITY_NAME,
-    NameOID.STREET_ADDRESS,
-    NameOID.POSTAL_CODE,
-)
 
 
 @dataclass(frozen=True, kw_only=True)  # without slots, so that encodings are made once: marbles ask for them
@@ -77,12 +67,17 @@ class KeyPair:
     @cached_property
     def spki(self) -> bytes:
         """The public key as SubjectPublicKeyInfo DER."""
-        return _spki(self.key.public_key())
+        return encode_public(self.key.public_key())
 
     @cached_property
-    def authority_key_identifier(self) -> x509.AuthorityKeyIdentifier:
-        """What certificates issued by this pair say about it."""
-        return x509.AuthorityKeyIdentifier(key_identifier(self.spki), None, None)
+    def identifier(self) -> bytes:
+        """The key identifier that certificates issued by this pair name."""
+        return key_identifier(self.spki)
+
+    @cached_property
+    def subject(self) -> bytes:
+        """The certificate's subject in DER."""
+        return self.certificate.subject.public_bytes()
 
     @cached_property
     def marking(self) -> str | None:
@@ -100,7 +95,7 @@ class KeyPair:
         if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP384R1):
             raise ValueError("not a P-384 private key")  # noqa: TRY004 - the value is wrong, whatever its class
         certificate = x509.load_der_x509_certificate(certificate_der)
-        if _spki(certificate.public_key()) != _spki(key.public_key()):
+        if encode_public(certificate.public_key()) != encode_public(key.public_key()):
             raise ValueError("the certificate is not for this key")
         return cls(key=key, certificate=certificate)
 
@@ -162,32 +157,6 @@ def names_of(certificate: x509.Certificate) -> tuple[str, ...]:
     )
 
 
-def issue_leaf(
-    authorities: Authorities, *, csr: bytes, uuid: str, marble_type: str, at: datetime, random: Random
-) -> KeyPair:
-    """Issue a marble's certificate with a key of our own; the CSR only asks for names.
-
-    Raises:
-        ActivationFailedError: the CSR cannot be read or is not signed by its own key.
-    """
-    request = _parse_csr(csr)
-    key = new_key(ec.SECP384R1(), random)
-    issuer = authorities.marble_root
-    subject = _leaf_subject(request.subject, uuid, issuer.marking)
-    builder = _builder(subject, issuer.certificate.subject, key, at, random)
-    builder = builder.add_extension(_LEAF_USAGE, critical=True)
-    builder = builder.add_extension(_EXTENDED_USAGE, critical=False)
-    builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-    builder = builder.add_extension(issuer.authority_key_identifier, critical=False)
-    sans = _requested_names(request)
-    if sans:
-        builder = builder.add_extension(x509.SubjectAlternativeName(sans), critical=False)
-    builder = builder.add_extension(
-        x509.UnrecognizedExtension(MARBLE_TYPE_OID, marble_type.encode()), critical=False
-    )
-    return KeyPair(key=key, certificate=builder.sign(issuer.key, hashes.SHA384()))
-
-
 def key_identifier(spki: bytes) -> bytes:
     """SHA-256 over the content of the key's BIT STRING, cut to 20 bytes: what Go has done since 1.25."""
     _, key = read_all(read_one(spki, SEQUENCE))
@@ -204,6 +173,12 @@ def new_key(curve: ec.EllipticCurve, random: Random) -> ec.EllipticCurvePrivateK
 def new_serial(random: Random) -> int:
     """Draw a serial number below 2^128, never 0."""
     return max(1, int.from_bytes(random(16), "big"))
+
+
+def encode_public(key: object) -> bytes:
+    """Write a public key as SubjectPublicKeyInfo DER."""
+    assert isinstance(key, ec.EllipticCurvePublicKey)
+    return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
 def pem(label: str, der: bytes) -> bytes:
@@ -237,14 +212,16 @@ def _authority(
 ) -> x509.Certificate:
     issuer_name = subject if issuer is None else issuer.certificate.subject
     builder = _builder(subject, issuer_name, subject_key, at, random)
-    builder = builder.add_extension(_key_usage(sign_certificates=True, agree=False), critical=True)
+    builder = builder.add_extension(_AUTHORITY_USAGE, critical=True)
     builder = builder.add_extension(_EXTENDED_USAGE, critical=False)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
     builder = builder.add_extension(
-        x509.SubjectKeyIdentifier(key_identifier(_spki(subject_key.public_key()))), critical=False
+        x509.SubjectKeyIdentifier(key_identifier(encode_public(subject_key.public_key()))), critical=False
     )
     if issuer is not None:
-        builder = builder.add_extension(issuer.authority_key_identifier, critical=False)
+        builder = builder.add_extension(
+            x509.AuthorityKeyIdentifier(issuer.identifier, None, None), critical=False
+        )
     builder = builder.add_extension(x509.SubjectAlternativeName(_own_names(names)), critical=False)
     return builder.sign(subject_key if issuer is None else issuer.key, hashes.SHA384())
 
@@ -264,21 +241,17 @@ def _builder(
     )
 
 
-def _key_usage(*, sign_certificates: bool, agree: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=agree,
-        key_cert_sign=sign_certificates,
-        crl_sign=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-_LEAF_USAGE = _key_usage(sign_certificates=False, agree=True)
+_AUTHORITY_USAGE = x509.KeyUsage(
+    digital_signature=True,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=False,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 def _own_names(names: tuple[str, ...]) -> list[x509.GeneralName]:
@@ -292,54 +265,3 @@ def _own_names(names: tuple[str, ...]) -> list[x509.GeneralName]:
             dns.append(x509.DNSName(name))
     local = [x509.IPAddress(ipaddress.ip_address(text)) for text in ("127.0.0.1", "::1")]
     return [*dns, *local, *(a for a in addresses if a not in local)]
-
-
-def _parse_csr(csr: bytes) -> x509.CertificateSigningRequest:
-    if len(csr) > MAX_CSR_BYTES:
-        raise ActivationFailedError("generating marble authentication secrets: the CSR is too large")
-    try:
-        request = x509.load_der_x509_csr(csr)
-        _ = request.subject  # read here, where what cannot be read is a refusal
-        valid = request.is_signature_valid
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, x509.InvalidVersion) as error:
-        raise ActivationFailedError(
-            "generating marble authentication secrets: parsing CSR: malformed"
-        ) from error
-    if not valid:
-        raise ActivationFailedError("generating marble authentication secrets: signature over CSR is invalid")
-    return request
-
-
-def _leaf_subject(requested: x509.Name, uuid: str, marking: str | None) -> x509.Name:
-    """Return the CSR's subject in Go's order; its Organization is the issuer's, its common name the UUID.
-
-    Several values of one attribute become one name of several parts, of serial numbers the last counts.
-    """
-    organization = [] if marking is None else [x509.NameAttribute(NameOID.ORGANIZATION_NAME, marking)]
-    groups: list[list[x509.NameAttribute[Any]]] = [
-        *(requested.get_attributes_for_oid(oid) for oid in _CSR_NAME_OIDS),
-        organization,
-        requested.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME),
-        [x509.NameAttribute(NameOID.COMMON_NAME, uuid)],
-        requested.get_attributes_for_oid(NameOID.SERIAL_NUMBER)[-1:],
-    ]
-    names = [x509.RelativeDistinguishedName(dict.fromkeys(group)) for group in groups if group]
-    return x509.Name(names)
-
-
-def _requested_names(request: x509.CertificateSigningRequest) -> list[x509.GeneralName]:
-    try:
-        sans = request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        dns: list[x509.GeneralName] = [x509.DNSName(name) for name in sans.get_values_for_type(x509.DNSName)]
-        return dns + [x509.IPAddress(address) for address in sans.get_values_for_type(x509.IPAddress)]
-    except x509.ExtensionNotFound:
-        return []
-    except (ValueError, KeyError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
-        raise ActivationFailedError(
-            "generating marble authentication secrets: parsing CSR: bad names"
-        ) from error
-
-
-def _spki(key: object) -> bytes:
-    assert isinstance(key, ec.EllipticCurvePublicKey)
-    return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)

@@ -25,6 +25,7 @@ from cryptography.x509.verification import PolicyBuilder, Store
 
 from coordinator.domain import pki, secrets
 from coordinator.domain.der_writer import object_identifier
+from coordinator.domain.leaf import issue_leaf
 from coordinator.domain.making import Making
 from marbleops.attestation import der
 from marbleops.manifest.certificate_der import read_certificate
@@ -288,7 +289,7 @@ def _is_readable(der_bytes: bytes) -> bool:
 
 
 def _leaf() -> pki.KeyPair:
-    return pki.issue_leaf(
+    return issue_leaf(
         AUTHORITIES,
         csr=_csr(),
         uuid="02030400-0000-4000-8000-0000000000ab",

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from coordinator.domain import pki
+from coordinator.domain.leaf import MAX_CSR_BYTES, issue_leaf
 from coordinator.errors import ActivationFailedError
 from tests.fakes.small_world import FakeEntropy, make_csr
 
@@ -118,7 +119,7 @@ def test_leaf_has_the_profile() -> None:
 _OF_VERSION_6 = make_csr().replace(bytes.fromhex("020100"), bytes.fromhex("020105"), 1)
 
 
-@pytest.mark.parametrize("csr", [b"", b"junk", b"0" * (pki.MAX_CSR_BYTES + 1), _OF_VERSION_6])
+@pytest.mark.parametrize("csr", [b"", b"junk", b"0" * (MAX_CSR_BYTES + 1), _OF_VERSION_6])
 def test_bad_csr(csr: bytes) -> None:
     """A CSR that cannot be read is refused."""
     with pytest.raises(ActivationFailedError, match="CSR"):
@@ -162,7 +163,7 @@ def test_a_marking_reaches_every_certificate() -> None:
     root = pki.create_root(names=NAMES, at=AT, random=RANDOM, marking="INSECURE")
     authorities = pki.renew(root, names=NAMES, at=AT, random=RANDOM)
     authorities = pki.renew(authorities.root, names=NAMES, at=AT, random=RANDOM)
-    leaf = pki.issue_leaf(authorities, csr=_csr(), uuid=UUID, marble_type="backend", at=AT, random=RANDOM)
+    leaf = issue_leaf(authorities, csr=_csr(), uuid=UUID, marble_type="backend", at=AT, random=RANDOM)
 
     pairs = (authorities.root, authorities.intermediate, authorities.marble_root, leaf)
     assert [pki.marking_of(pair.certificate) for pair in pairs] == ["INSECURE"] * 4
@@ -185,7 +186,7 @@ def _leaf() -> pki.KeyPair:
 
 
 def _issue(csr: bytes) -> pki.KeyPair:
-    return pki.issue_leaf(AUTHORITIES, csr=csr, uuid=UUID, marble_type="bäckend", at=AT, random=RANDOM)
+    return issue_leaf(AUTHORITIES, csr=csr, uuid=UUID, marble_type="bäckend", at=AT, random=RANDOM)
 
 
 def _requester() -> pki.KeyPair:
