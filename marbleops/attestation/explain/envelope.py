@@ -106,7 +106,9 @@ def _answer(text: bytes) -> Envelope:
     except (ValueError, RecursionError) as error:
         raise EnvelopeError(f"it begins as JSON and is none: {error}") from error
     inner = document.get("data", document) if isinstance(document, dict) else None
-    members: dict[str, Any] = {name.lower(): value for name, value in inner.items()} if inner else {}
+    members: dict[str, Any] = (
+        {name.lower(): value for name, value in inner.items()} if isinstance(inner, dict) else {}
+    )
     quote, chain = members.get("quote"), members.get("cert")
     if not isinstance(quote, str) or not quote:
         raise EnvelopeError(
