@@ -25,7 +25,8 @@ def lint(paths: tuple[Path, ...], marblerun: bool) -> int:
     """Check manifests as strictly as the Coordinator does.
 
     Prints every problem with line, column and path, and advice that is not an error. Exit code 3 if one of
-    the manifests would be refused.
+    the manifests would be refused. With --marblerun they may be YAML, as for manifest set; places are then
+    told by path alone.
     """
     out = printer()
     reports = [_lint_one(path, marblerun=marblerun) for path in paths]
@@ -55,6 +56,7 @@ def digest(file: Path) -> int:
 
 def _lint_one(path: Path, *, marblerun: bool) -> dict[str, Any]:
     from marbleops.cli.files import read_bytes
+    from marbleops.cli.marblerun.manifest_file import read_manifest
     from marbleops.manifest.errors import ManifestError
     from marbleops.manifest.limits import MAX_MANIFEST_BYTES
     from marbleops.manifest.parse import Strictness, load
@@ -69,7 +71,8 @@ def _lint_one(path: Path, *, marblerun: bool) -> dict[str, Any]:
         "warnings": [],
         "facts": [],
     }
-    raw = read_bytes(path, limit=MAX_MANIFEST_BYTES + 1)
+    converted = marblerun and path.suffix in {".yaml", ".yml"}
+    raw = read_manifest(path) if converted else read_bytes(path, limit=MAX_MANIFEST_BYTES + 1)
     try:
         manifest = load(raw, strictness=strictness)
         report["digest"] = str(manifest.digest)
@@ -79,6 +82,9 @@ def _lint_one(path: Path, *, marblerun: bool) -> dict[str, Any]:
         report["issues"].extend(_issue(issue) for issue in error.issues)
     else:
         report["warnings"] = [*_warnings(manifest), *(_marblerun_only(manifest) if marblerun else ())]
+    if converted:  # places of the JSON that is sent for it would lead nowhere
+        for row in (*report["issues"], *report["warnings"]):
+            row["line"] = row["column"] = None
     report["ok"] = not report["issues"]
     return report
 
@@ -156,15 +162,17 @@ def _issue(issue: Issue) -> dict[str, Any]:
 def _print_report(out: Printer, report: dict[str, Any]) -> None:
     file = visible(report["file"])
     for issue in report["issues"]:
-        place = ":".join(str(issue[key]) for key in ("line", "column") if issue[key] is not None)
-        where = ":".join(part for part in (file, place) if part)
+        where = _where(file, issue)
         path = f" {visible(issue['path'])}:" if issue["path"] else ""
         hint = f" ({visible(issue['hint'])})" if issue["hint"] else ""
         out.mark(BAD, f"{where}:{path} {visible(issue['message'])}{hint} [{issue['code']}]")
     for warning in report["warnings"]:
-        where = f"{file}:{warning['line']}:{warning['column']}"
-        out.mark(NOTE, f"{where}: {visible(warning['path'])}: {visible(warning['message'])}")
+        out.mark(NOTE, f"{_where(file, warning)}: {visible(warning['path'])}: {visible(warning['message'])}")
     for fact in report["facts"]:
         out.mark(NOTE, f"{file}: {visible(fact)}")
     if report["ok"]:
         out.mark(GOOD, f"{file}: {report['digest']}")
+
+
+def _where(file: str, row: dict[str, Any]) -> str:
+    return ":".join([file, *(str(row[key]) for key in ("line", "column") if row[key] is not None)])

@@ -240,6 +240,7 @@ HOST = "127.0.0.1:1"
         ("install --domain x", Exit.USAGE, "Kubernetes is not supported yet"),
         ("status https://HOST -i", Exit.USAGE, "without https://"),
         ("status HOST -i", Exit.UNREACHABLE, "127.0.0.1:1: Connection refused"),
+        ("lint --marblerun m.yaml", Exit.REFUSED, "m.yaml: Marbles.m.Package: "),
         ("manifest set era.json HOST -i --coordinator-cert pem", Exit.USAGE, "would be overwritten"),
         ("manifest verify era.json HOST -i --coordinator-cert pem", Exit.USAGE, "give another --coordinator"),
         ("manifest get HOST -i --keep-cert --coordinator-cert pem", Exit.USAGE, "would be overwritten"),
@@ -258,6 +259,7 @@ def test_every_mistake_says_what_to_do(
     Path("zero.json").write_text(f'{{"SignerID": "{"4" * 64}", "ProductID": 3, "SecurityVersion": 0}}')
     Path("pem").write_text(CERTIFICATE)
     Path("cut.json").write_text("{")
+    Path("m.yaml").write_text("Marbles:\n  m: {Package: nowhere}\n")
     Path("tab.yaml").write_text("a:\n\tb: 1\n")
     Path("skip.json").write_text('{"InsecureSkipVerify": true}')
 
