@@ -19,7 +19,7 @@ import pytest
 from aiohttp import web
 from OpenSSL import SSL
 
-from coordinator.api import tls
+from coordinator.api import envelope, tls
 from coordinator.api.listener import ListenLimits
 from coordinator.api.tls import TlsLimits
 
@@ -374,6 +374,34 @@ def test_aiohttp_serves_on_the_edge(serve: Any, make_credential: Any, tmp_path: 
             assert response.read().decode() == f'{expected}, "length": {size}}}'
         connection.close()
         edge.loop.run(ready[0].shutdown())
+
+
+def test_an_answer_of_any_length_arrives(serve: Any, tmp_path: Path) -> None:
+    """An update log may be longer than what the edge holds for one client: it is sent as it is taken."""
+    text = "x" * (2 * TlsLimits().write_max)
+
+    async def answer(_: web.BaseRequest) -> web.Response:
+        return envelope.success(text)
+
+    ready: list[Any] = []
+
+    def protocol() -> asyncio.Protocol:
+        if not ready:
+            ready.append(web.Server(answer))
+        made: asyncio.Protocol = ready[0]()
+        return made
+
+    with serve(protocol) as edge:
+        connection = http.client.HTTPSConnection(
+            "127.0.0.1", edge.port, timeout=30, context=context_for(None, tmp_path)
+        )
+        connection.request("GET", "/")
+        time.sleep(0.5)  # it reads late
+        response = connection.getresponse()
+        assert int(response.headers["Content-Length"]) > len(text)
+        assert response.headers["Content-Type"] == "application/json"
+        assert response.read() == envelope.go_json({"status": "success", "data": text})
+        connection.close()
 
 
 def test_close_tells_every_client(serve: Any, tmp_path: Path) -> None:
