@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit check dev bench conformance fuzz clean
+.PHONY: help demo test unit check dev bench conformance fuzz gramine-lint clean
 
 help: ## Show these targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -36,6 +36,9 @@ fuzz: dev ## A short run of every fuzz target (longer: RUNS=100000)
 
 bench: dev ## Ratios against a peer measured in the same run
 	@$(BIN)/python -m bench
+
+gramine-lint: ## Refuse an enclave manifest that would not protect
+	@tools/gramine-lint
 
 clean: ## Remove .venv and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

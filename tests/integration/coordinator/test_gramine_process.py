@@ -12,14 +12,18 @@ import pytest
 
 from coordinator.main import EXECUTOR_THREADS
 from marbleops.attestation.platform.simulation import SimulationPlatform
-from tests.fakes import shop
+from tests.fakes import gramine_coordinator, shop
 from tests.fakes.attestation_directory import FakeProcessor, Fifos
 from tests.fakes.coordinator_process import CoordinatorProcess
+from tests.fakes.enclave_image import ROOT, assemble, blocks, locked_packages
+from tools.gramine_lint import lint_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 pytestmark = pytest.mark.integration
+PYTHON = ("-I", "-S", "-X", "utf8")
+"""As in the manifest, but bytecode may be written: the second start need not compile everything anew."""
 ENVIRON = {"EDG_COORDINATOR_PLATFORM": "gramine", "EDG_COORDINATOR_SIMULATION_DIR": ""}
 
 
@@ -34,19 +38,38 @@ def enclave(machine: SimulationPlatform, tmp_path: Path) -> Iterator[Fifos]:
         yield directory
 
 
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return assemble(tmp_path_factory.mktemp("image") / "coordinator")
+
+
 @pytest.fixture
-def coordinator(machine: SimulationPlatform, enclave: Fifos, tmp_path: Path) -> Iterator[CoordinatorProcess]:
+def coordinator(
+    machine: SimulationPlatform, enclave: Fifos, image: Path, tmp_path: Path
+) -> Iterator[CoordinatorProcess]:
+    """Run the image's own files, with a test's hardware in the place of the real one."""
     collateral = tmp_path / "collateral"
     collateral.mkdir()
     shutil.copy(machine.directory / "collateral.json", collateral / "50FF00000000.json")
-    anchor = machine.directory / "anchor.der"
+    program = (
+        f"import runpy, sys; sys.path.insert(0, {str(image)!r}); "
+        f"runpy.run_path({gramine_coordinator.__file__!r}, run_name='__main__')"
+    )
     process = CoordinatorProcess(
         tmp_path,
         environ={**ENVIRON, "EDG_COORDINATOR_COLLATERAL": str(collateral)},
-        command=("-m", "tests.fakes.gramine_coordinator", str(enclave.path), str(anchor)),
+        command=(*PYTHON, "-c", program, str(enclave.path), str(machine.directory / "anchor.der")),
     )
     yield process
     process.close()
+
+
+def test_the_image_holds_what_it_needs_and_no_more(image: Path) -> None:
+    """Its packages are those of the lock file, and the lint finds no simulation in it."""
+    everything = blocks((ROOT / "requirements" / "run.txt").read_text())
+    locked = locked_packages()
+    assert {name: everything.get(name) for name in locked} == locked
+    assert lint_image(image) == []
 
 
 def test_serves_restarts_and_loses_its_key(
@@ -80,10 +103,13 @@ def test_serves_restarts_and_loses_its_key(
     )
 
 
-def test_the_program_has_no_such_door(coordinator: CoordinatorProcess, enclave: Fifos) -> None:
-    """The real entry point takes the real directory and nothing else, whatever the environment names."""
-    coordinator.command = ("-m", "coordinator")
-    process = coordinator.launch(EDG_COORDINATOR_ATTESTATION_DIR=str(enclave.path))
+def test_the_image_has_no_simulation(coordinator: CoordinatorProcess, image: Path) -> None:
+    """The program of the image, started on a simulated machine: refused, since it is not in there."""
+    coordinator.command = (*PYTHON, str(image))
+    process = coordinator.launch(
+        EDG_COORDINATOR_PLATFORM="simulation",
+        EDG_COORDINATOR_SIMULATION_DIR=str(coordinator.simulation),
+        EDG_COORDINATOR_COLLATERAL="",
+    )
     assert process.wait(timeout=20) == 1
-    assert "cannot read /dev/attestation/attestation_type (ENOENT" in coordinator.log
-    assert "does not run in an enclave" in coordinator.log
+    assert "this build has no simulated platform" in coordinator.log
