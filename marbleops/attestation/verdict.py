@@ -249,6 +249,7 @@ class Verdict:
     evidence's. ``custom_claims`` are those of Open Enclave evidence, whose report data is their hash: what
     such an enclave vouches for is the claims, and without any it vouches for nothing (1.3). ``within_grace``
     says that every outdated part of the platform is dated within the policy's ``platform_grace``.
+    ``not_checked`` lists what the policy let be left open, in words for people.
     """
 
     code: Code
@@ -261,6 +262,7 @@ class Verdict:
     platform: PlatformTcb | None = None
     custom_claims: bytes | None = None
     within_grace: bool = False
+    not_checked: tuple[str, ...] = ()
 
     @property
     def accepted(self) -> bool:

@@ -148,38 +148,20 @@ def _platform(platform: PlatformTcb) -> dict[str, Any]:
 
 
 def _snp(given: AttestedReport) -> dict[str, Any]:
-    report = _as_snp(given)
-    return {
-        "version": report.version,
-        "guest_svn": report.guest_svn,
-        "policy": report.policy,
-        "family_id": report.family_id,
-        "image_id": report.image_id,
-        "vmpl": report.vmpl,
-        "platform_info": report.platform_info,
-        "signing_key": report.signing_key.value,
-        "report_data": report.report_data,
-        "measurement": report.measurement,
-        "host_data": report.host_data,
-        "id_key_digest": report.id_key_digest,
-        "author_key_digest": report.author_key_digest,
-        "report_id": report.report_id,
-        "chip_id": report.chip_id,
-        "current_tcb": str(report.current_tcb),
-        "reported_tcb": str(report.reported_tcb),
-        "committed_tcb": str(report.committed_tcb),
-        "launch_tcb": str(report.launch_tcb),
-        "cpuid": None if report.cpuid is None else list(report.cpuid),
-    }
+    from marbleops.attestation.snp.fields import report_fields  # noqa: PLC0415
+
+    return dict(report_fields(_as_snp(given)))
 
 
 def _snp_rows(given: AttestedReport) -> list[tuple[str, str]]:
+    from marbleops.attestation.snp.fields import policy_words  # noqa: PLC0415
+
     report = _as_snp(given)
     return [
         ("measurement (what was started)", report.measurement.hex()),
         ("host data", report.host_data.hex()),
         ("guest SVN", str(report.guest_svn)),
-        ("guest policy", f"0x{report.policy:x}"),
+        ("guest policy", ", ".join(policy_words(report))),
         ("VMPL", str(report.vmpl)),
         ("signed by", report.signing_key.value),
         ("chip", report.chip_id.hex() if any(report.chip_id) else "does not say which one it is"),

@@ -24,11 +24,16 @@ def report_fields(report: SnpReport) -> dict[str, Value]:
     for field in fields(report):
         shown[field.name] = _value(getattr(report, field.name))
         if field.name == "policy":
-            major, minor = report.abi()
-            shown["policy_bits"] = [f"ABI {major}.{minor}", *names_of(report.policy, GuestPolicy)]
+            shown["policy_bits"] = policy_words(report)
         elif field.name == "platform_info":
             shown["platform_info_bits"] = names_of(report.platform_info, PlatformInfo)
     return shown
+
+
+def policy_words(report: SnpReport) -> list[str]:
+    """Return what the guest policy allows and asks for: the version of the ABI, then names of bits."""
+    major, minor = report.abi()
+    return [f"ABI {major}.{minor}", *names_of(report.policy, GuestPolicy)]
 
 
 def names_of(bits: int, flags: type[IntFlag]) -> list[str]:

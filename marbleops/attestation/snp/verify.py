@@ -13,7 +13,7 @@ the policy's to say, in minimum versions.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -57,7 +57,7 @@ class _Run:
     ledger: Ledger
     report: SnpReport | None = None
     claims: bytes | None = None
-    revocation_checked: bool = False
+    not_checked: list[str] = field(default_factory=list)
 
 
 def recognises(evidence: bytes) -> bool:
@@ -84,10 +84,6 @@ def verify_snp(
     code, detail = Code.OK, "the report verifies"
     try:
         _verify(run, evidence)
-        if run.claims is not None:
-            detail += "; it vouches for a virtual TPM: what was booted needs a TPM quote"
-        if not run.revocation_checked:
-            detail += "; revocation was not checked, there is no revocation list"
     except RejectedError as error:
         code, detail = error.code, error.detail
         run.ledger.close(error)
@@ -100,6 +96,7 @@ def verify_snp(
         trust_domain=anchors.trust_domain,
         detail=detail,
         custom_claims=run.claims,
+        not_checked=tuple(run.not_checked),
     )
 
 
@@ -139,6 +136,7 @@ def _parse(run: _Run, evidence: bytes) -> SignedReport:
             signed = reports.parse_report(wrapped.report)
             wrapped.check_claims(signed.report.report_data)
             run.claims = wrapped.claims
+            run.not_checked.append("what was booted: a virtual TPM measured that, and its quote is needed")
         else:
             signed = reports.parse_report(evidence)
     except RejectedError as error:
@@ -173,7 +171,8 @@ def _check_revocation(run: _Run, chain: Chain) -> None:
         remembered(run.memo, run.ledger, key, partial(chains.check_list, crl=crl, root=chain.root))
         chains.check_list_validity(run.ledger, crl, at=run.at)
         chains.check_not_revoked(run.ledger, crl, chain)
-    run.revocation_checked = bool(lists)
+    if not lists:
+        run.not_checked.append("revocation: there is no revocation list")
 
 
 def _describe(run: _Run, chain: Chain) -> KeyDescription:

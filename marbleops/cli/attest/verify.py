@@ -18,10 +18,6 @@ if TYPE_CHECKING:
     from marbleops.cli.output import Printer
 
 
-NOT_REVOCATION_CHECKED = "revocation was not checked"
-"""What the verifier of SEV-SNP says in its detail where no list was there."""
-
-
 def verify(file: Path, given: inputs.Given) -> int:
     """Print the verdict on the evidence in *file*.
 
@@ -56,6 +52,7 @@ def document(verdict: Verdict) -> dict[str, Any]:
         "debug": None if verdict.report is None else verdict.report.debug,
         "fields": fields_of(verdict.report, verdict.platform),
         "detail": verdict.detail,
+        "warnings": [f"not checked: {left_open}" for left_open in verdict.not_checked],
         "tee": None if verdict.report is None else verdict.report.tee.value,
         "trustDomain": verdict.trust_domain,
         "checks": [
@@ -73,10 +70,8 @@ def show(out: Printer, verdict: Verdict) -> None:
         status = f", TCB status {verdict.status}" if verdict.status else ""
         advisories = f" ({', '.join(map(visible, verdict.advisories))})" if verdict.advisories else ""
         out.mark(GOOD, f"verifies under the root of {verdict.trust_domain}{status}{advisories}")
-        if NOT_REVOCATION_CHECKED in verdict.detail:
-            out.mark(
-                NOTE, "REVOCATION WAS NOT CHECKED: there is no revocation list. --require-crl rejects that"
-            )
+        for left_open in verdict.not_checked:
+            out.mark(NOTE, f"NOT CHECKED: {left_open}")
         out.mark(NOTE, "whether it is the wanted one is another question: attest explain --manifest FILE")
         return
     from marbleops.attestation.explain.codes import CODES

@@ -313,7 +313,7 @@ def test_what_is_allowed_verifies() -> None:
     assert verdict.accepted
     assert verdict.report is not None
     assert verdict.report.debug
-    assert "revocation was not checked" in verdict.detail
+    assert verdict.not_checked == ("revocation: there is no revocation list",)
 
 
 def test_memory_changes_no_verdict() -> None:
