@@ -76,16 +76,18 @@ async def serve_monitoring(sources: Sources, *, host: str, port: int) -> Monitor
     Raises:
         OSError: the address cannot be bound.
     """
-    places = asyncio.Semaphore(MAX_CONNECTIONS)
+    held: dict[asyncio.StreamWriter, None] = {}  # the oldest first
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if places.locked():
-            writer.transport.abort()
-            return
-        async with places:
-            with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
-                await _serve(sources, reader, writer)
-            writer.transport.abort()  # what was written is drained by now
+        if len(held) >= MAX_CONNECTIONS:  # a probe is answered, whoever else holds all places
+            oldest = next(iter(held))
+            del held[oldest]
+            oldest.transport.abort()
+        held[writer] = None
+        with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
+            await _serve(sources, reader, writer)
+        held.pop(writer, None)
+        writer.transport.abort()  # what was written is drained by now
 
     return MonitoringServer(
         await asyncio.start_server(serve, sock=listening_socket(host, port), limit=MAX_REQUEST_BYTES)

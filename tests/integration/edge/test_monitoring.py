@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import socket
 import uuid
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 
 from bench.load import activate_many, prepare
 from bench.server import running_server
+from coordinator.api.monitoring import MAX_CONNECTIONS
 from tests.integration.edge.test_storm import read
 
 if TYPE_CHECKING:
@@ -90,6 +92,17 @@ def test_alive_ready_and_nothing_else(server: Server) -> None:
         while more := client.recv(1000):
             received += more
         assert received.endswith(b"Connection: close\r\n\r\n")
+
+
+@pytest.mark.parametrize("said", [b"", b"GET /healthz HTTP/1.1\r\n\r\n"])
+def test_probes_are_answered_while_somebody_holds_all_places(server: Server, said: bytes) -> None:
+    """A liveness probe that fails ends the process: whoever asks nothing, or never closes, makes room."""
+    port = port_of(server)
+    with ExitStack() as stack:
+        for _ in range(3 * MAX_CONNECTIONS):
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), 10)).sendall(said)
+        for _ in range(MAX_CONNECTIONS):
+            assert read(port, "/healthz") == (200, "ok\n")
 
 
 def test_ready_only_with_a_manifest() -> None:
