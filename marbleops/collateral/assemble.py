@@ -11,7 +11,7 @@ from marbleops.attestation import pck, quote, x509chain
 from marbleops.attestation.checks import RejectedError
 from marbleops.attestation.collateral import Collateral
 from marbleops.attestation.snp import report as snp
-from marbleops.attestation.snp.hcl import unwrap_hcl
+from marbleops.attestation.snp.hcl import report_inside, unwrap_hcl
 from marbleops.attestation.verdict import Tee
 from marbleops.collateral.documents import UNREADABLE, Document, Key, Kind, Update, signed_text
 
@@ -74,7 +74,7 @@ def platform_of(evidence: bytes, line: snp.ProductLine | None = None) -> IntelPl
         if snp.is_hcl(evidence):
             evidence = unwrap_hcl(evidence).report
         if snp.is_snp(evidence):
-            return _amd(snp.parse_report(evidence).report, line)
+            return _amd(report_inside(evidence), line)
         parsed = quote.parse_evidence(evidence)
         if parsed.certification_type != quote.CERT_DATA_PEM_CHAIN:
             raise UnknownPlatformError(

@@ -6,7 +6,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
 from marbleops.attestation import der, pck, quote, tcb
+from marbleops.attestation.binding import coordinator_report_data
 from marbleops.attestation.checks import RejectedError
 from marbleops.attestation.collateral import Collateral
 from marbleops.attestation.explain import dates
@@ -38,10 +42,17 @@ class Explanation:
 
 
 def explain(
-    evidence: bytes, endorsements: Endorsements | None, verdict: Verdict | None, *, form: str, at: datetime
+    evidence: bytes,
+    endorsements: Endorsements | None,
+    verdict: Verdict | None,
+    *,
+    form: str,
+    at: datetime,
+    vouched_chain: str | None = None,
 ) -> Explanation:
     """Decode ``evidence`` and put beside it what its ``endorsements`` and its ``verdict`` say.
 
+    ``vouched_chain`` are certificates in PEM, for the last of which a Coordinator's quote should vouch.
     Never raises for what the bytes are: evidence that cannot be read is told with the reason.
     """
     collateral = endorsements if isinstance(endorsements, Collateral) else None
@@ -57,7 +68,7 @@ def explain(
     empty = Explanation(
         form=form,
         at=at,
-        rows=rows_of(report) if report is not None else (),
+        rows=(*rows_of(report), *_vouched(report, vouched_chain)) if report is not None else (),
         certificates=dates.certificates_of(parsed, collateral),
         documents=(),
         ladders=(),
@@ -75,15 +86,29 @@ def explain(
     return empty
 
 
+def _vouched(report: AttestedReport, chain: str | None) -> tuple[Row, ...]:
+    if not chain:
+        return ()
+    try:
+        root = x509.load_pem_x509_certificates(chain.encode())[-1].public_bytes(Encoding.DER)
+    except ValueError:
+        return (Row(label="vouches for", value="unknown: the certificates that came with it are unreadable"),)
+    if report.report_data[:32] == coordinator_report_data(root):
+        words = "the root certificate that came with it"
+    else:
+        words = "not that root certificate alone: a nonce was asked for, or it is another's quote"
+    return (Row(label="vouches for", value=words),)
+
+
 def _read_snp(evidence: bytes, unreadable: str) -> tuple[AttestedReport | None, str]:
     # Imported late: most evidence is not AMD's, and the program starts faster without.
-    from marbleops.attestation.snp.report import parse_report  # noqa: PLC0415
+    from marbleops.attestation.snp.hcl import report_inside  # noqa: PLC0415
     from marbleops.attestation.snp.verify import recognises  # noqa: PLC0415
 
     if not recognises(evidence):
         return None, unreadable
     try:
-        return parse_report(evidence).report, ""
+        return report_inside(evidence), ""
     except RejectedError as error:
         return None, str(error)
 

@@ -11,8 +11,9 @@ import hashlib
 from dataclasses import dataclass
 from typing import Final
 
+from marbleops.attestation import limits
 from marbleops.attestation.checks import RejectedError
-from marbleops.attestation.snp.report import HCL_MAGIC, REPORT_BYTES
+from marbleops.attestation.snp.report import HCL_MAGIC, REPORT_BYTES, SnpReport, is_hcl, parse_report
 from marbleops.attestation.verdict import Code
 
 _HEADER: Final = 32
@@ -39,6 +40,9 @@ class HclReport:
 
 def unwrap_hcl(evidence: bytes) -> HclReport:
     """Take the wrapping apart, which zeros may follow; raises ``RejectedError``."""
+    if len(evidence) > limits.MAX_EVIDENCE_BYTES:
+        text = f"{len(evidence)} bytes, at most {limits.MAX_EVIDENCE_BYTES}"
+        raise RejectedError(Code.EVIDENCE_TOO_LARGE, text)
     if len(evidence) < _CLAIMS:
         text = f"an HCL report has at least {_CLAIMS} bytes, these are {len(evidence)}"
         raise RejectedError(Code.QUOTE_TRUNCATED, text)
@@ -59,6 +63,13 @@ def unwrap_hcl(evidence: bytes) -> HclReport:
     if any(evidence[end:]):
         raise RejectedError(Code.QUOTE_TRAILING_DATA, "bytes after the runtime claims are not all zero")
     return HclReport(report=evidence[_HEADER:_CLAIMS_HEADER], claims=evidence[_CLAIMS:end])
+
+
+def report_inside(evidence: bytes) -> SnpReport:
+    """Read the report that ``evidence`` is or wraps; nothing is verified. Raises ``RejectedError``."""
+    if is_hcl(evidence):
+        evidence = unwrap_hcl(evidence).report
+    return parse_report(evidence).report
 
 
 def _number(data: bytes, offset: int) -> int:

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from marbleops.attestation import der, limits
+from marbleops.attestation import der
 from marbleops.attestation.checks import Ledger, NoMemo, RejectedError, remembered
 from marbleops.attestation.snp import chain as chains
 from marbleops.attestation.snp import report as reports
@@ -131,7 +131,7 @@ def _verify(run: _Run, evidence: bytes) -> None:
 def _parse(run: _Run, evidence: bytes) -> SignedReport:
     expected = "an SEV-SNP report, version 2 to 5"
     try:
-        if run.policy.accept_hcl and reports.is_hcl(evidence) and len(evidence) <= limits.MAX_EVIDENCE_BYTES:
+        if run.policy.accept_hcl and reports.is_hcl(evidence):
             wrapped = unwrap_hcl(evidence)
             signed = reports.parse_report(wrapped.report)
             wrapped.check_claims(signed.report.report_data)

@@ -9,6 +9,7 @@ import pytest
 
 from marbleops.attestation.platform.softsnp import SnpGuest, SoftSnp
 from marbleops.attestation.snp.appraisal import SnpReferenceValues, appraise_snp
+from marbleops.attestation.snp.hcl import report_inside
 from marbleops.attestation.snp.policy import SnpPolicy
 from marbleops.attestation.snp.verify import verify_snp
 from marbleops.attestation.verdict import Code, Verdict
@@ -43,6 +44,7 @@ def test_it_is_refused_unless_wanted() -> None:
 
     assert verdict.code is Code.HCL_NEEDS_TPM_QUOTE
     assert "needs a TPM quote" in verdict.detail
+    assert report_inside(wrapped()) == report_inside(REPORT)
 
 
 @pytest.mark.parametrize("version", [1, 2])
