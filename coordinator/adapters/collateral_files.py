@@ -7,8 +7,8 @@ for a platform, its quotes are refused, in words that say which file to bring.
 
 from __future__ import annotations
 
+import hashlib
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cryptography import x509
@@ -25,24 +25,23 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MAX_REMEMBERED = 16
+_CHUNK = 64 * 1024
 
 
 class NoCollateralError(Exception):
     """There is no collateral for this evidence; the text says what to bring."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Remembered:
-    stamp: tuple[int, int, int]
-    collateral: Collateral
-
-
 class CollateralFiles:
-    """Reads documents when they are needed, and again when they changed. For any number of threads."""
+    """Reads documents whenever they are needed, and parses what it has not seen. For any number of threads.
+
+    What a file holds is told by its bytes alone: sizes and times that Gramine gives are those of the first
+    look, whatever the host has put there since.
+    """
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._remembered: dict[Path, _Remembered] = {}
+        self._remembered: dict[bytes, Collateral] = {}
         self._lock = threading.Lock()
 
     def for_evidence(self, evidence: bytes) -> Collateral:
@@ -65,14 +64,11 @@ class CollateralFiles:
 
     def _load(self, path: Path, whose: str) -> Collateral:
         try:
-            with path.open("rb") as file:
-                status = path.stat()
-                stamp = (status.st_ino, status.st_size, status.st_mtime_ns)
-                with self._lock:
-                    known = self._remembered.get(path)
-                if known is not None and known.stamp == stamp:
-                    return known.collateral
-                collateral = Collateral.from_json(file.read(MAX_COLLATERAL_BYTES + 1))
+            raw = _read(path)
+            key = hashlib.sha256(raw).digest()
+            with self._lock:
+                known = self._remembered.get(key)
+            collateral = Collateral.from_json(raw) if known is None else known
         except FileNotFoundError as error:
             raise NoCollateralError(f"there is no collateral{whose}: put it at {path}") from error
         except OSError as error:
@@ -82,10 +78,20 @@ class CollateralFiles:
         except CollateralError as error:
             raise NoCollateralError(f"{path} is no collateral: {error}") from error
         with self._lock:
-            if len(self._remembered) >= _MAX_REMEMBERED:
+            if key not in self._remembered and len(self._remembered) >= _MAX_REMEMBERED:
                 self._remembered.clear()
-            self._remembered[path] = _Remembered(stamp, collateral)
+            self._remembered[key] = collateral
         return collateral
+
+
+def _read(path: Path) -> bytes:
+    parts: list[bytes] = []
+    with path.open("rb", buffering=0) as file:
+        while part := file.read(_CHUNK):
+            parts.append(part)
+            if _CHUNK * (len(parts) - 1) > MAX_COLLATERAL_BYTES:
+                raise CollateralError(f"longer than {MAX_COLLATERAL_BYTES} bytes")
+    return b"".join(parts)
 
 
 def platform_of(quote: Quote) -> pck.PckExtension:

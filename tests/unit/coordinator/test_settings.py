@@ -120,5 +120,5 @@ def test_every_variable_is_documented() -> None:
     obeyed = re.findall(r'reader?\.\w+\(\s*"(EDG_\w+)"', (root / "coordinator" / "settings.py").read_text())
     assert len(obeyed) > 15
     assert [name for name in obeyed if f"`{name}`" not in page] == []
-    documented = re.findall(r"^\| `(EDG_\w+)`", page, re.MULTILINE)
+    documented = re.findall(r"^\| `(EDG_(?!MARBLE_)\w+)`", page, re.MULTILINE)
     assert set(documented) - {*obeyed, "EDG_COORDINATOR_PLATFORM", "EDG_COORDINATOR_SEAL_DIR"} == set()
