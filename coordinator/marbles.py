@@ -61,6 +61,19 @@ class MarbleIdentity:
     certificate: bytes = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """An activation that only the ledger's write is missing of. Decided on ``state``; not in the repr."""
+
+    request: ActivationRequest
+    evidence: bytes = field(repr=False)
+    verdict: Verdict | None = field(repr=False)
+    at: datetime
+    state: State = field(repr=False)
+    admission: Admission = field(repr=False)
+    rendered: RenderedParameters = field(repr=False)
+
+
 class Marbles:
     """What marbles may ask for."""
 
@@ -76,30 +89,55 @@ class Marbles:
             MarblePhaseError, MarbleRefusedError, InvalidMarbleRequestError, ActivationFailedError: see
             ``activation``. ConflictError: the manifest kept changing.
         """
-        observer = self._core.ports.observer
+        return self.finish(self.prepare(request, evidence))
+
+    def is_brief(self, marble_type: str) -> bool:
+        """Say whether ``prepare`` takes a few milliseconds at most: then a caller need not change threads."""
+        enforcement = self._core.snapshot().enforcement
+        return enforcement is None or activation.is_brief(enforcement.manifest, marble_type)
+
+    def prepare(self, request: ActivationRequest, evidence: bytes) -> Prepared:
+        """Do all of an activation but the write, without waiting for a lock. Raises as ``activate``."""
         enforcement = self._core.snapshot().enforcement
         known = enforcement is not None and request.marble_type in enforcement.manifest.marbles
-        observer.activation_attempt(request.marble_type if known else None, request.uuid)
+        self._core.ports.observer.activation_attempt(request.marble_type if known else None, request.uuid)
         if enforcement is None:
             raise MarblePhaseError
         if not known:
             raise MarbleRefusedError("unknown marble type requested")
-        verdict = self._verdict(evidence)
+        return self._prepare(request, evidence, self._verdict(evidence))
+
+    def _prepare(self, request: ActivationRequest, evidence: bytes, verdict: Verdict | None) -> Prepared:
+        state, making = self._core.snapshot(), self._core.making()
+        admission = activation.admit(state, request, verdict)
+        return Prepared(
+            request=request,
+            evidence=evidence,
+            verdict=verdict,
+            at=making.at,
+            state=state,
+            admission=admission,
+            rendered=activation.parameters(state, admission, csr=request.csr, making=making),
+        )
+
+    def finish(self, prepared: Prepared) -> RenderedParameters:
+        """Make it durable; what an update has overtaken is prepared again. Raises as ``activate``."""
         for _ in range(_ATTEMPTS):
-            state = self._core.snapshot()
-            admission = activation.admit(state, request, verdict)
-            making = self._core.making()
-            rendered = activation.parameters(state, admission, csr=request.csr, making=making)
             try:
-                self._core.guard.commit_ledger(state, _counting(admission))
+                self._core.guard.commit_ledger(prepared.state, _counting(prepared.admission))
             except ConflictError:
+                prepared = self._prepare(prepared.request, prepared.evidence, prepared.verdict)
                 continue
-            observer.activation_success(
+            request = prepared.request
+            self._core.ports.observer.activation_success(
                 ActivationEvent(
-                    at=making.at, marble_type=request.marble_type, uuid=request.uuid, quote=evidence
+                    at=prepared.at,
+                    marble_type=request.marble_type,
+                    uuid=request.uuid,
+                    quote=prepared.evidence,
                 )
             )
-            return rendered
+            return prepared.rendered
         raise ConflictError
 
     def authenticate(self, certificates: Sequence[bytes]) -> MarbleIdentity:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from coordinator.domain import rendering, secrets
 from coordinator.domain.leaf import issue_leaf
+from coordinator.domain.secrets import is_made_for_each_marble
 from coordinator.domain.ttls import ttls_config
 from coordinator.errors import (
     ActivationFailedError,
@@ -32,11 +33,15 @@ if TYPE_CHECKING:
     from coordinator.domain.making import Making
     from coordinator.domain.state import Ledger, State
     from marbleops.attestation.verdict import Verdict
-    from marbleops.manifest.model import File, Marble, Package
+    from marbleops.manifest.model import File, Manifest, Marble, Package
 
 MAX_MARBLE_TYPE_CHARS = 1024
 MAX_PARAMETERS_BYTES = 4 * 1024 * 1024 - 64 * 1024
 """Names and contents together: what a gRPC client takes as one message, less what the encoding adds."""
+
+
+_BRIEF_TEMPLATES_BYTES = 64 * 1024
+_BRIEF_KEY_PAIRS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +71,20 @@ class RenderedParameters:
     files: Mapping[str, bytes] = field(repr=False)
     env: Mapping[str, bytes] = field(repr=False)
     argv: tuple[str, ...]
+
+
+def is_brief(manifest: Manifest, marble_type: str) -> bool:
+    """Say whether an activation takes milliseconds: small templates, few keys, and none of RSA.
+
+    A type that the manifest does not have is refused, which is brief.
+    """
+    marble = manifest.marbles.get(marble_type)
+    if marble is None:
+        return True
+    made = [one.type for one in manifest.secrets.values() if is_made_for_each_marble(one)]
+    given = marble.parameters
+    templates = sum(len(file.data) for file in (*given.files.values(), *given.env.values()))
+    return "cert-rsa" not in made and len(made) <= _BRIEF_KEY_PAIRS and templates <= _BRIEF_TEMPLATES_BYTES
 
 
 def admit(state: State, request: ActivationRequest, verdict: Verdict | None) -> Admission:

@@ -177,6 +177,11 @@ def _is_generated_certificate(definition: Secret) -> bool:
     return definition.type in certificates.TYPES and not definition.user_defined
 
 
+def is_made_for_each_marble(definition: Secret) -> bool:
+    """Say whether it is a private certificate: a key pair for each activation that mentions it."""
+    return definition.type in certificates.TYPES and not (definition.user_defined or definition.shared)
+
+
 def _create(definition: Secret, *, issuer: KeyPair, making: Making, added: bool) -> Material:
     """Make what is stored: a shared secret's value, a user-defined one's preset, else nothing.
 

@@ -79,6 +79,9 @@ def test_the_unexpected_is_an_incident(capsys: pytest.CaptureFixture[str]) -> No
         def marbles(self) -> Broken:
             return self
 
+        def is_brief(self, _: str) -> bool:
+            return False
+
         def activate(self, *_: object) -> None:
             raise RuntimeError("the secret words")
 
@@ -116,6 +119,9 @@ def test_a_reset_call_leaves_the_queue() -> None:
         @property
         def marbles(self) -> Slow:
             return self
+
+        def is_brief(self, _: str) -> bool:
+            return False
 
         def activate(self, *_: object) -> None:
             ran.append(None)
