@@ -1,4 +1,4 @@
-"""``python -m bench [commits] [quotes] [snp] [latency] [activations] [rest] [storm]``: print ratios."""
+"""``python -m bench [commits] [quotes] [snp] [explain] [latency] [activations] [rest] [storm]``: print ratios."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import importlib
 import platform
 import sys
 
-ALL = ("commits", "quotes", "snp", "latency", "activations", "rest", "storm")
+ALL = ("commits", "quotes", "snp", "explain", "latency", "activations", "rest", "storm")
 
 
 def main(argv: list[str]) -> int:

@@ -42,7 +42,7 @@ class Envelope:
     """Evidence, or a certificate that carries it; ``vouched_chain`` is the one that came with a /quote."""
 
     form: Form
-    evidence: bytes | None = None
+    evidence: bytes = b""
     certificate: bytes | None = None
     vouched_chain: str | None = None
 
@@ -55,11 +55,11 @@ def open_envelope(content: bytes) -> Envelope:
     if len(content) > MAX_FILE_BYTES:
         raise EnvelopeError(f"longer than {MAX_FILE_BYTES} bytes")
     text = content.strip(_SPACE)
+    if text.startswith(b"{"):
+        return _answer(text)
     # A quote is binary and has PEM inside; a certificate in PEM is text from its first byte to its last.
     if _PEM_BEGIN in text and text.isascii() and b"\0" not in text:
         return Envelope(form=Form.PEM, certificate=_first_certificate(text))
-    if text.startswith(b"{"):
-        return _answer(text)
     if text and not set(text) - _HEX - set(_SPACE) - set(b"x"):
         return Envelope(form=Form.HEX, evidence=_hexadecimal(text))
     if text and not set(text) - _BASE64 - set(_SPACE):

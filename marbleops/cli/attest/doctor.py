@@ -10,6 +10,7 @@ from marbleops.attestation.anchors import Anchors
 from marbleops.attestation.collateral import CollateralError
 from marbleops.attestation.explain.codes import CODES
 from marbleops.attestation.explain.dates import documents_of
+from marbleops.attestation.explain.envelope import Envelope, Form
 from marbleops.attestation.verdict import Tee
 from marbleops.cli.attest import inputs, machine
 from marbleops.cli.exits import Exit
@@ -182,7 +183,7 @@ def _verify(seen: Examination, manifest: Path | None) -> Verdict | None:
     if seen.evidence is None or seen.endorsements is None:
         return None
     anchors = seen.anchors or Anchors.intel()
-    found = inputs.Evidence(form="", evidence=seen.evidence, certificate=None, vouched_chain=None)
+    found = Envelope(form=Form.RAW, evidence=seen.evidence)
     verdict = inputs.verdict_on(_given(None), found, seen.endorsements, anchors, at=seen.at)
     if not verdict.accepted:
         seen.note("verification", BAD, f"{verdict.code}: {verdict.detail}", CODES[verdict.code].to_do)

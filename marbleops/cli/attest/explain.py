@@ -43,7 +43,9 @@ def explain(file: Path, given: inputs.Given, *, manifest: Path | None, html: Pat
             lenient = replace(given, allow_debug=True)
             closest = _nearest(inputs.verdict_on(lenient, found, endorsements, anchors, at=at), manifest)
     usable = None if isinstance(endorsements, CollateralError) else endorsements
-    page = explanation.explain(found.evidence, usable, verdict, form=found.form, at=at)
+    page = explanation.explain(
+        found.evidence, usable, verdict, form=found.form, at=at, vouched_chain=found.vouched_chain
+    )
     page = replace(page, nearest=closest)
     if html is not None:
         from marbleops.cli.attest.page import render

@@ -69,18 +69,8 @@ class Given:
 _TIME = "write a time like 2026-06-01T12:00:00Z"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
-    """A file's evidence, and the RA-TLS certificate around it, if it came in one."""
-
-    form: str
-    evidence: bytes
-    certificate: bytes | None
-    vouched_chain: str | None
-
-
-def read_evidence(file: Path) -> Evidence:
-    """Read evidence in any of its forms.
+def read_evidence(file: Path) -> Envelope:
+    """Read evidence in any of its forms; that of a certificate is taken out.
 
     Raises:
         UsageProblem: the file cannot be read, or is not what it begins as.
@@ -89,24 +79,15 @@ def read_evidence(file: Path) -> Evidence:
         opened = open_envelope(read_bytes(file, limit=MAX_FILE_BYTES))
     except EnvelopeError as error:
         raise UsageProblem(str(error), where=str(file), next_step="marbleops attest --help") from error
-    return Evidence(
-        form=opened.form.value,
-        evidence=_inside(opened),
-        certificate=opened.certificate,
-        vouched_chain=opened.vouched_chain,
-    )
-
-
-def _inside(opened: Envelope) -> bytes:
     if opened.certificate is None:
-        return opened.evidence or b""
+        return opened
     from marbleops.attestation.checks import RejectedError
     from marbleops.attestation.ratls import find_evidence
 
     try:
-        return find_evidence(opened.certificate).evidence
+        return replace(opened, evidence=find_evidence(opened.certificate).evidence)
     except RejectedError:
-        return b""  # the verdict will say which certificate that is
+        return opened  # the verdict will say which certificate that is
 
 
 def read_endorsements(given: Given) -> Endorsements | None:
@@ -179,7 +160,7 @@ def _spki(root: bytes) -> bytes:
 
 def verdict_on(
     given: Given,
-    found: Evidence,
+    found: Envelope,
     endorsements: Endorsements | CollateralError,
     anchors: Anchors,
     *,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from marbleops.attestation.explain.codes import CODES
 from marbleops.attestation.explain.ladder import to_the_top
+from marbleops.attestation.explain.statuses import MEANINGS
 from marbleops.attestation.verdict import INSECURE_SIMULATION
 from marbleops.cli.output import visible
 
@@ -87,8 +88,11 @@ def _verdict(verdict: Verdict | None, unreadable: str) -> str:
     simulated = verdict.trust_domain == INSECURE_SIMULATION
     banner = '<p class="bad">SIMULATION: no hardware protects this.</p>' if simulated else ""
     if verdict.accepted:
-        status = f", TCB status <b>{_text(verdict.status)}</b>" if verdict.status else ""
+        status = ""
+        if verdict.status is not None:
+            status = f", TCB status <b>{_text(verdict.status)}</b>: {_text(MEANINGS[verdict.status])}"
         advisories = f"<br>{_text(', '.join(verdict.advisories))}" if verdict.advisories else ""
+        advisories += "".join(f"<br><b>Not checked: {_text(one)}</b>" for one in verdict.not_checked)
         root = _text(verdict.trust_domain)
         return f'{banner}<p class="verdict good">✔ verifies under the root of {root}{status}{advisories}</p>'
     return (

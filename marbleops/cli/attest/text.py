@@ -63,11 +63,14 @@ def _show_dated(out: Printer, title: str, listed: Sequence[Dated], at: datetime)
 
 def _show_ladder(out: Printer, ladder: Sequence[Rung]) -> None:
     out.line(f"levels of the {ladder[0].of}", style="bold")
-    for rung in ladder:
+    here = next((index for index, rung in enumerate(ladder) if rung.stands_here), len(ladder) - 1)
+    for rung in ladder[: here + 1]:
         advisories = f"  {', '.join(map(visible, rung.advisories))}" if rung.advisories else ""
         kind = GOOD if rung.stands_here else BAD if rung.gaps else NOTE
-        here = "  <- it stands here" if rung.stands_here else ""
-        out.mark(kind, f"{visible(rung.date)} {visible(rung.status)}{here}{advisories}")
+        stands = "  <- it stands here" if rung.stands_here else ""
+        out.mark(kind, f"{visible(rung.date)} {visible(rung.status)}{stands}{advisories}")
+    if older := len(ladder) - here - 1:
+        out.mark(NOTE, f"{older} lower")
     gaps = to_the_top(ladder)
     if gaps:
         out.line("  to the best level:")

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from marbleops.attestation.collateral import CollateralError
 from marbleops.attestation.explain.fields import fields_of
+from marbleops.attestation.explain.statuses import MEANINGS, link_of
+from marbleops.attestation.verdict import TcbStatus
 from marbleops.cli.attest import inputs
 from marbleops.cli.errors import UsageProblem
 from marbleops.cli.exits import Exit
@@ -70,6 +72,10 @@ def show(out: Printer, verdict: Verdict) -> None:
         status = f", TCB status {verdict.status}" if verdict.status else ""
         advisories = f" ({', '.join(map(visible, verdict.advisories))})" if verdict.advisories else ""
         out.mark(GOOD, f"verifies under the root of {verdict.trust_domain}{status}{advisories}")
+        if verdict.status is not None and verdict.status is not TcbStatus.UP_TO_DATE:
+            out.mark(NOTE, f"{verdict.status}: {MEANINGS[verdict.status]}")
+        for link in filter(None, map(link_of, verdict.advisories)):
+            out.line(f"  {link}")
         for left_open in verdict.not_checked:
             out.mark(NOTE, f"NOT CHECKED: {left_open}")
         out.mark(NOTE, "whether it is the wanted one is another question: attest explain --manifest FILE")

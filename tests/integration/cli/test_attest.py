@@ -354,6 +354,23 @@ def test_doctor_on_hardware(desk: Desk) -> None:
     desk.put("guest/dev/tdx_guest", "")
     code, answer = desk.json("doctor", "--system-root", str(guest))
     assert (states(answer)["platform"], states(answer)["quote"]) == ("good", "bad")
+    desk.put("guest/sys/kernel/config/tsm/report/marbleops-doctor/outblob", tdsmith.quote())
+    assert states(desk.json("doctor", "--system-root", str(guest))[1])["quote"] == "good"
+
+
+def test_what_a_coordinator_vouches_for(desk: Desk) -> None:
+    """The quote of an answer to /quote is held against the root that came with it."""
+    root = ratls_certificate()
+    chain = root.public_bytes(Encoding.PEM).decode()
+    for data, words in (
+        (hashlib.sha256(root.public_bytes(Encoding.DER)).digest(), "the root certificate that came with it"),
+        (b"\7" * 32, "not that root certificate alone"),
+    ):
+        quote = base64.b64encode(smith.oe_report(smith.raw_quote(report_data=data))).decode()
+        file = desk.put("answer", json.dumps({"data": {"cert": chain, "quote": quote}}))
+        code, answer = desk.json("explain", file, *desk.trust())
+        assert code == Exit.OK
+        assert answer["rows"]["vouches for"].startswith(words)
 
 
 def test_a_trust_domain_is_explained(desk: Desk) -> None:
