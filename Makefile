@@ -20,7 +20,7 @@ test: dev ## Everything that needs no hardware: gates, unit, contract, conforman
 	@tools/run-tests
 
 unit: dev ## The fast tests only (under 10 seconds)
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q -n 2 --capture=sys tests/unit tests/architecture
+	@tools/run-unit
 
 check: dev ## Formatting, lint, types, import contracts, generated files
 	@tools/run-checks
