@@ -43,7 +43,9 @@ def forecast(file: Path, given: inputs.Given, *, following: Path, accept: tuple[
     newer = _next(following, today)
     verdict = inputs.verdict_on(given, found, today, anchors, at=at)
     later = _no_earlier(newer, verdict, at)
-    then = inputs.verdict_on(given, found, newer, anchors, at=later)
+    # A new TCB info among documents of today: their expiry is not what is asked about.
+    patient = replace(given, grace=limits.MAX_GRACE)
+    then = inputs.verdict_on(patient, found, newer, anchors, at=later)
     page = explain(found.evidence, newer, then, form=found.form, at=later)
     answer = look_ahead(verdict, then, page.ladders, accepted=accepted)
     out = printer()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from marbleops.attestation import limits
@@ -28,7 +28,7 @@ SIMULATION_WORDS = "SIMULATION - no hardware protection: anybody who has the pla
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
-    """The options that all verbs share, as they stand on the command line."""
+    """The options that all verbs share, as they stand on the command line; and a grace for collateral."""
 
     collateral: Path | None
     certs: Path | None
@@ -36,6 +36,7 @@ class Given:
     at: str | None
     allow_debug: bool
     require_crl: bool = False
+    grace: timedelta = timedelta(0)
 
     def time(self) -> datetime:
         """Return the time to judge by.
@@ -178,7 +179,7 @@ def verdict_on(
             trust_domain=anchors.trust_domain,
             detail=f"the collateral cannot be used: {endorsements}",
         )
-    policy = VerificationPolicy(allow_debug=given.allow_debug)
+    policy = VerificationPolicy(allow_debug=given.allow_debug, collateral_grace=given.grace)
     if found.certificate is not None:
         from marbleops.attestation.ratls import verify_certificate
 

@@ -24,9 +24,11 @@ from conformance import tdsmith
 from marbleops.attestation.platform.simulation import SimulationPlatform
 from marbleops.attestation.platform.softsnp import SnpGuest, SoftSnp
 from marbleops.attestation.ratls import OPEN_ENCLAVE_OID
-from marbleops.attestation.verdict import Code
+from marbleops.attestation.verdict import Code, Tee
 from marbleops.cli.exits import Exit
 from marbleops.cli.main import run
+from marbleops.collateral.cache import CollateralCache, Entry
+from marbleops.collateral.documents import Key, Kind, read_document
 
 pytestmark = pytest.mark.integration
 
@@ -295,6 +297,25 @@ def test_forecast(desk: Desk) -> None:
     )
 
 
+@pytest.mark.skipif(not CASES, reason="../shared/vectors/attestation is not here")
+def test_forecast_of_a_real_platform(desk: Desk) -> None:
+    """Up to date under set 17 of June 2025, outdated under set 18: the components, and Intel's advisories."""
+    newer = json.loads((VECTORS / "combined-collateral" / "tdx_90c06f_2026-02.json").read_text())
+    service = f'{{"tcbInfo":{newer["tcb_info"]},"signature":"{newer["tcb_info_signature"]}"}}'
+    today = VECTORS / "combined-collateral" / "tdx_90c06f_2025-06.json"
+    quote = VECTORS / "automata" / "evm" / "quotes" / "alibaba_quote_5.dat"
+    arguments = ["--quote", str(quote), "--collateral", str(today), "--at", "2025-06-25T12:00:00Z"]
+
+    code, answer = desk.json("forecast", *arguments, "--next", desk.put("early.json", service))
+
+    assert code == Exit.REFUSED
+    sets = [(answer[name]["evaluationNumber"], answer[name]["status"]) for name in ("today", "next")]
+    assert sets == [(17, "UpToDate"), (18, "OutOfDate")]
+    assert [part["of"] for part in answer["parts"]] == ["platform", "TDX module"]
+    assert "sgx[4] 3 < 4: needs a BIOS update" in answer["parts"][0]["gaps"]
+    assert "INTEL-SA-01111" in answer["newAdvisories"]
+
+
 def enclave(desk: Desk) -> str:
     desk.put("enclave/app.py", "pass")
     config = {"signer": "s", "productID": 7, "securityVersion": 3, "files": ["app.py"]}
@@ -327,6 +348,21 @@ def test_doctor_on_a_simulation(desk: Desk) -> None:
     )
     assert all(one["toDo"] for one in answer["findings"] if one["state"] == "bad")
     assert states(answer)["cache"] == "bad"
+
+
+def test_doctor_on_a_cache(desk: Desk) -> None:
+    """Fresh, expired and damaged documents of the cache that the Coordinator shares."""
+    now, cache = datetime.now(tz=UTC), CollateralCache(desk.folder / "cache")
+    key = Key(kind=Kind.PCK_CRL, tee=Tee.SGX, subject="platform")
+    arguments = ["doctor", "--system-root", str(desk.folder), "--cache", str(cache.directory)]
+    for age, state in ((1, "good"), (60, "bad")):
+        at = now - timedelta(days=age)
+        document = read_document(key, smith.collateral(at=at).pck_crl)
+        cache.store(Entry(document=document, source="https://pccs.example", fetched_at=at))
+        assert states(desk.json(*arguments)[1])["cache"] == state
+    desk.put("cache/other.json", "{")
+    told = desk.json(*arguments)[1]["findings"]
+    assert [one["found"] for one in told if one["name"] == "cache" and "damaged" in one["found"]]
 
 
 def test_doctor_on_hardware(desk: Desk) -> None:
