@@ -50,6 +50,7 @@ FIXED: Final = {
     "EDG_COORDINATOR_COLLATERAL": "/collateral",
     "MALLOC_ARENA_MAX": "1",
 }
+MAY_BE_FIXED: Final = frozenset({"EDG_COORDINATOR_GENESIS_DIGEST", *HOST_MAY_SET})
 HARMLESS: Final = frozenset({"LD_LIBRARY_PATH", "EDG_COORDINATOR_CLIENT_ADDR", "EDG_COORDINATOR_MESH_ADDR"})
 HOSTS_DIRECTORIES: Final = frozenset({"file:/state/", "file:/collateral/"})
 CODE: Final = ("/opt/coordinator/", "/usr/lib/python3.11/", "/usr/bin/python3.11")
@@ -67,6 +68,42 @@ _VARIABLE: Final = re.compile(r"\{\{ ([a-z_]+) \}\}")
 _UNITS: Final = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 _SIMULATION: Final = (b"INSECURE-SOFTTEE", b"build_pki")
 """What every simulated quote carries, and who makes the certificates below it."""
+
+KNOWN_KEYS: Final = frozenset(
+    {
+        "fs.mounts",
+        "fs.root.uri",
+        "libos.entrypoint",
+        "loader.argv",
+        "loader.argv_src_file",
+        "loader.entrypoint.uri",
+        "loader.env_src_file",
+        "loader.log_file",
+        "loader.log_level",
+        "sgx.allowed_files",
+        "sgx.debug",
+        "sgx.edmm_enable",
+        "sgx.enable_stats",
+        "sgx.enclave_size",
+        "sgx.file_check_policy",
+        "sgx.isvprodid",
+        "sgx.isvsvn",
+        "sgx.max_threads",
+        "sgx.profile",
+        "sgx.remote_attestation",
+        "sgx.seal_key.flags_mask",
+        "sgx.seal_key.misc_mask",
+        "sgx.seal_key.xfrm_mask",
+        "sgx.trusted_files",
+        "sgx.vtune_profile",
+        "sys.disallow_subprocesses",
+        "sys.enable_extra_runtime_domain_names_conf",
+        "sys.enable_sigterm_injection",
+        "sys.fds.limit",
+        "sys.stack.size",
+    }
+)
+"""What a rule judges, or what nobody can do harm with."""
 
 Manifest = dict[str, Any]
 
@@ -190,6 +227,20 @@ def _insecure_keys(manifest: Manifest) -> Iterator[str]:
     yield from walk(manifest, "")
 
 
+def _known_keys(manifest: Manifest) -> Iterator[str]:
+    def walk(value: Manifest, path: str) -> Iterator[str]:
+        for key, inner in value.items():
+            name = f"{path}{key}"
+            if name == "loader.env" or key.startswith("insecure__"):
+                continue  # they have rules of their own
+            if isinstance(inner, dict):
+                yield from walk(inner, f"{name}.")
+            elif name not in KNOWN_KEYS:
+                yield f"{name} is set"
+
+    yield from walk(manifest, "")
+
+
 def _arguments(manifest: Manifest) -> Iterator[str]:
     argv = _get(manifest, "loader.argv")
     if not isinstance(argv, list) or len(argv) < 2 or argv[-1] != PROGRAM:
@@ -212,7 +263,7 @@ def _environment(manifest: Manifest) -> Iterator[str]:
         if isinstance(value, dict) and "passthrough" in value:
             if name not in HOST_MAY_SET:
                 yield f"loader.env.{name} is passed through from the host"
-        elif name not in FIXED and name not in HARMLESS and name not in HOST_MAY_SET:
+        elif name not in FIXED and name not in HARMLESS and name not in MAY_BE_FIXED:
             yield f"loader.env.{name} is none that the Coordinator needs"
 
 
@@ -300,6 +351,7 @@ def _diagnostics(manifest: Manifest) -> Iterator[str]:
 
 RULES: Final = (
     Rule("no-insecure-keys", "Gramine names so what gives the enclave to its host", _insecure_keys),
+    Rule("known-keys", "a key that no rule knows is one that nobody has judged", _known_keys),
     Rule(
         "no-debug", "the host reads and writes a debug enclave's memory", _must_be("sgx.debug", wanted=False)
     ),

@@ -19,6 +19,8 @@ RENDERED = render(gramine_lint.TEMPLATE.read_text())
 BROKEN = [
     ("no-insecure-keys", 'loader.log_level = "error"', "loader.insecure__use_cmdline_argv = true\n\\g<0>"),
     ("no-insecure-keys", r"sgx\.debug = false", '\\g<0>\nfs.insecure__keys.default = "00"'),
+    ("known-keys", "sgx.debug = false", "\\g<0>\nsgx.allowed_ioctls = []"),
+    ("known-keys", "sgx.debug = false", "\\g<0>\nsgx.new.thing = 1"),
     ("no-debug", "sgx.debug = false", "sgx.debug = true"),
     ("no-debug", "sgx.debug = false\n", ""),
     ("dcap", '"dcap"', '"none"'),
@@ -84,6 +86,10 @@ def test_the_host_sets_nothing_that_decides() -> None:
     """What the environment may not carry in: the platform, first manifests, lowered floors, empty quotes."""
     for name in ("PLATFORM", "GENESIS_DIGEST", "INSECURE_EMPTY_QUOTE", "ALLOW_SECURITY_VERSION_DECREASE"):
         assert f"EDG_COORDINATOR_{name}" not in gramine_lint.HOST_MAY_SET
+    pinned = RENDERED.replace(
+        "env.MALLOC", 'env.EDG_COORDINATOR_GENESIS_DIGEST = "sha256:00"\nloader.env.MALLOC'
+    )
+    assert lint(parse(pinned)) == []
 
 
 @pytest.mark.parametrize("text", ["{{ unknown }}", "{% if x %}", "{{ a.b }}", "{# x #}"])
