@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from marbleops.attestation.collateral import CollateralError
 from marbleops.attestation.explain import explanation
+from marbleops.attestation.verdict import Report
 from marbleops.cli.attest import inputs, text
 from marbleops.cli.attest.verify import document as verdict_document
 from marbleops.cli.exits import Exit
-from marbleops.cli.output import GOOD, printer
+from marbleops.cli.output import GOOD, NOTE, printer
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from marbleops.attestation.explain.explanation import Explanation
     from marbleops.attestation.explain.nearest import Nearest
     from marbleops.attestation.verdict import Verdict
+
+
+_NO_ENCLAVE = "these describe SGX enclaves, and there is no verdict on one"
 
 
 def explain(file: Path, given: inputs.Given, *, manifest: Path | None, html: Path | None) -> int:
@@ -54,6 +58,9 @@ def explain(file: Path, given: inputs.Given, *, manifest: Path | None, html: Pat
     out = printer()
     out.document(_document(page))
     text.show(out, page)
+    if manifest is not None and closest is None:
+        why = "it has none" if verdict is not None and isinstance(verdict.report, Report) else _NO_ENCLAVE
+        out.mark(NOTE, f"not compared with the packages of the manifest: {why}")
     if html is not None:
         out.mark(GOOD, f"page written to {html}")
     return _exit(verdict, closest)

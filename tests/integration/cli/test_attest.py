@@ -262,6 +262,7 @@ def test_explained_with_a_manifest_and_as_a_page(desk: Desk) -> None:
     assert code == Exit.REFUSED
     assert f'"path": "{path}"' in words
     assert "WEAKENS: another build is let in" in words
+    assert "not compared" in desk.text("explain", quote, "--manifest", manifest)[1]
     assert desk.text("explain", quote)[0] == Exit.OK
     assert "proves nothing" in desk.text("explain", quote)[1]
 

@@ -76,7 +76,7 @@ def test_what_is_not_what_it_begins_as(content: bytes, words: str) -> None:
         open_envelope(content)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.binary(max_size=120), st.sampled_from([b"", b"{", b"0x", b"0\x82"]))
 def test_arbitrary_files(content: bytes, begin: bytes) -> None:
     """An envelope, or the one error."""
