@@ -95,7 +95,7 @@ def main(environ: Mapping[str, str], *, hardware: Hardware | None = None) -> int
         warnings = _warnings(settings, world)
         store, guard = open_state(settings, world)
         try:
-            metrics = _metrics(settings, guard)
+            metrics = _metrics(settings, world, guard)
             service = _start_service(settings, world, guard, warnings, metrics)
             asyncio.run(_run(settings, service, guard, metrics))
         finally:
@@ -123,14 +123,18 @@ def _warnings(settings: Settings, world: World) -> tuple[str, ...]:
     return warnings
 
 
-def _metrics(settings: Settings, guard: Guard) -> Metrics:
-    return Metrics(
+def _metrics(settings: Settings, world: World, guard: Guard) -> Metrics:
+    metrics = Metrics(
         version=version("marbleops"),
         commit="",
         # In doubt nobody can tell the state; the process ends at once.
         phase=lambda: 0 if guard.in_doubt else int(guard.current.phase),
         label_uuid=settings.metrics_uuid,
     )
+    lives = world.platform.collateral_lives
+    if lives is not None:
+        metrics.watch_collateral(lambda: lives(world.clock.now()))
+    return metrics
 
 
 def _start_service(

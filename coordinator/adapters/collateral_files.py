@@ -7,6 +7,7 @@ for a platform, its quotes are refused, in words that say which file to bring.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 
 from coordinator.errors import PlatformError
-from marbleops.attestation import der, pck, x509chain
+from marbleops.attestation import der, pck, tcb, x509chain
 from marbleops.attestation.checks import RejectedError
 from marbleops.attestation.collateral import Collateral, CollateralError
 from marbleops.attestation.limits import MAX_COLLATERAL_BYTES
@@ -22,9 +23,12 @@ from marbleops.attestation.quote import CERT_DATA_PEM_CHAIN, Quote, parse_eviden
 from marbleops.attestation.verdict import Tee
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
     from pathlib import Path
 
 _MAX_REMEMBERED = 16
+_MAX_FILES = 64
 _CHUNK = 64 * 1024
 
 
@@ -62,6 +66,18 @@ class CollateralFiles:
         suffix = ".tdx" if parsed.report.tee is Tee.TDX else ""
         return self._load(self._path / f"{fmspc}{suffix}.json", f" for platforms with FMSPC {fmspc}")
 
+    def seconds_to_expiry(self, at: datetime) -> Iterator[tuple[tuple[str, ...], float]]:
+        """Give how long each document lasts, with the labels of the metric, leaving out what is unreadable."""
+        if self._path is None:
+            return
+        paths = sorted(self._path.glob("*.json"))[:_MAX_FILES] if self._path.is_dir() else [self._path]
+        for path in paths:
+            tee = Tee.TDX if path.name.endswith(".tdx.json") else Tee.SGX
+            with contextlib.suppress(NoCollateralError, RejectedError):
+                collateral = self._load(path, "")
+                for kind, name, end in _ends(collateral, tee):
+                    yield (kind, tee, name, ""), (end - at).total_seconds()
+
     def _load(self, path: Path, whose: str) -> Collateral:
         try:
             raw = _read(path)
@@ -82,6 +98,18 @@ class CollateralFiles:
                 self._remembered.clear()
             self._remembered[key] = collateral
         return collateral
+
+
+def _ends(collateral: Collateral, tee: Tee) -> Iterator[tuple[str, str, datetime]]:
+    """Give the ends of the four documents, by kind and family of platforms; raises ``RejectedError``."""
+    info = tcb.parse_tcb_info(collateral.tcb_info, tee)
+    name = info.fmspc.hex().upper()
+    yield "tcb-info", name, info.next_update
+    yield "qe-identity", name, tcb.parse_qe_identity(collateral.qe_identity, tee).next_update
+    for kind, raw in (("pck-crl", collateral.pck_crl), ("root-crl", collateral.root_ca_crl)):
+        end = x509chain.parse_crl(raw, label=kind).next_update_utc
+        if end is not None:
+            yield kind, name, end
 
 
 def _read(path: Path) -> bytes:

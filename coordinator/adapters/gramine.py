@@ -31,6 +31,7 @@ from marbleops.attestation.report import SGX_BODY, parse_report
 from marbleops.attestation.verdict import INTEL, Check, Code, Report, TcbStatus, Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
     from coordinator.ports import QuoteIssuer
@@ -131,6 +132,7 @@ class GraminePlatform:
     hardware: Hardware
     own: Report
     machine: str
+    collateral: CollateralFiles
     verifier: GramineVerifier
     attestation: SelfAttestation
 
@@ -179,6 +181,11 @@ class GraminePlatform:
         """Return None: clients ask Intel."""
         return None
 
+    @property
+    def collateral_lives(self) -> Callable[[datetime], Iterable[tuple[tuple[str, ...], float]]]:
+        """Return what gives the lives of the documents beside the Coordinator."""
+        return self.collateral.seconds_to_expiry
+
     def warnings(self) -> tuple[str, ...]:
         """Return what is wrong with this enclave in a client's eyes."""
         return self.attestation.warnings
@@ -208,12 +215,14 @@ def open_gramine(hardware: Hardware, collateral: Path | None, *, at: datetime) -
         )
     require_readable(collateral)
     own = parse_report(directory.report()[:SGX_BODY])
-    verifier = GramineVerifier(hardware.anchors, CollateralFiles(collateral))
+    files = CollateralFiles(collateral)
+    verifier = GramineVerifier(hardware.anchors, files)
     evidence = GramineIssuer(directory, own).quote(b"")
     return GraminePlatform(
         hardware=hardware,
         own=own,
         machine=_machine(evidence[16:]),
+        collateral=files,
         verifier=verifier,
         attestation=attest_self(verifier.verify(evidence, at), own),
     )

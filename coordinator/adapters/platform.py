@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+    from datetime import datetime
 
     from coordinator.adapters.sealer import SealingKeys
     from coordinator.ports import QuoteIssuer, QuoteVerifier
@@ -38,6 +39,10 @@ class Platform(Protocol):
     @property
     def published_collateral(self) -> Callable[[], str] | None:
         """What gives the collateral that clients need where no vendor does; None on real hardware."""
+
+    @property
+    def collateral_lives(self) -> Callable[[datetime], Iterable[tuple[tuple[str, ...], float]]] | None:
+        """What gives the metric of how long collateral lasts, where it is brought from outside."""
 
     def warnings(self) -> tuple[str, ...]:
         """Say what everybody should know who looks at this Coordinator's status."""

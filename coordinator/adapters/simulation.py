@@ -76,6 +76,10 @@ class SimulatedPlatform:
         """Return what gives the collateral to clients: nobody else has it."""
         return lambda: self.collateral().to_json()
 
+    @property
+    def collateral_lives(self) -> None:
+        """Return None: the machine renews its own."""
+
     def warnings(self) -> tuple[str, ...]:
         """Return the one warning."""
         return (WARNING,)

@@ -107,6 +107,13 @@ def test_collateral_appears_and_changes(processor: FakeProcessor, tmp_path: Path
     assert [verifier.verify(quote, NOW).code for _ in range(2)] == [Code.OK, Code.OK]
     file.write_text(processor.machine.stage_collateral(at=NOW, revoke_pck=True).to_json())
     assert verifier.verify(quote, NOW).code is Code.CERT_REVOKED
+    lives = dict(platform.collateral_lives(NOW))
+    assert {labels[:3] for labels in lives} == {
+        (kind, "sgx", "50FF00000000") for kind in ("tcb-info", "qe-identity", "pck-crl", "root-crl")
+    }
+    assert all(timedelta(days=29) < timedelta(seconds=left) < timedelta(days=400) for left in lives.values())
+    (tmp_path / "50FF00000000.tdx.json").write_text("[]")
+    assert dict(platform.collateral_lives(NOW)) == lives
     file.unlink()
     file.mkdir()
     assert "cannot be read" in verifier.verify(quote, NOW).detail
