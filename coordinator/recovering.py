@@ -17,7 +17,7 @@ from coordinator import guard as guarding
 from coordinator.audit import audit
 from coordinator.domain.phase import Phase
 from coordinator.domain.recovery import PLAIN_SIZES, Found, RecoveryProgress, needed_of, recreated
-from coordinator.domain.recovery_keys import OAEP, check_signatures
+from coordinator.domain.recovery_keys import OAEP, check_signatures, well_signed
 from coordinator.errors import RecoveryRefusedError, UndecryptableSecretError, WrongPhaseError
 from coordinator.ports import SealPolicy
 
@@ -51,6 +51,7 @@ class Recovery:
         self._ephemeral: rsa.RSAPrivateKey | None = None
         self._progress: RecoveryProgress | None = None
         self._signatures: dict[bytes, bytes] = {}
+        self._kept: frozenset[bytes] = frozenset()
 
     def public_key(self) -> bytes:
         """Return the key to encrypt secrets for, as SubjectPublicKeyInfo; made when first asked for.
@@ -71,8 +72,9 @@ class Recovery:
         Raises:
             WrongPhaseError: nothing waits for recovery.
             UndecryptableSecretError: the secret is encrypted, but not for this Coordinator.
-            RecoveryRefusedError: the secret is none of this state (what was collected stays), or the
-            signatures are not those of the recovery keys (all secrets must be given again).
+            RecoveryRefusedError: the secret is none of this state, or not all signatures are those of the
+            recovery keys. What was collected and is well signed stays; MarbleRun forgets it, so that one
+            holder could undo the work of all, again and again.
             CorruptStateError, SealError: the state that the key opens is not intact.
             StoreError: the store failed.
         """
@@ -81,16 +83,26 @@ class Recovery:
             plain = self._decrypted(secret)
             vault = self._core.guard.vault
             progress = self._progress or _begin(vault)
+            if plain in self._kept:  # its holder was asked to send again and need not know that it is here
+                self._kept -= {plain}
+                return _processed(progress.remaining + len(self._kept))
             self._progress, remaining, found = progress.offer(plain, vault.opens)
             self._signatures[plain] = signature
             if found is None:
-                return RecoveryAnswer(remaining=remaining, message=_PROCESSED.format(remaining))
+                return _processed(remaining)
+            self._kept = frozenset()
             try:
                 self._complete(state, vault, found)
             finally:
-                self._progress, self._signatures = None, {}
+                self._keep(self._kept)
             self._ephemeral = None
             return RecoveryAnswer(remaining=0, message=_SUCCESS)
+
+    def _keep(self, good: frozenset[bytes]) -> None:
+        """Go on with the *good* secrets collected so far, and forget the rest."""
+        assert self._progress is not None
+        self._progress = self._progress.only(good) if good else None
+        self._signatures = {secret: mark for secret, mark in self._signatures.items() if secret in good}
 
     def reset(self) -> State:
         """Set the saved state aside, for a first manifest that replaces it; return the fresh state.
@@ -108,6 +120,7 @@ class Recovery:
             emptied = vault.emptied(self._core.ports.clock.now().strftime("%Y%m%dT%H%M%SZ"))
             self._core.guard.replace(fresh, None, emptied)
             self._progress, self._signatures, self._ephemeral = None, {}, None
+            self._kept = frozenset()
             return fresh
 
     def _waiting(self) -> State:
@@ -133,7 +146,12 @@ class Recovery:
         assert recovered.enforcement is not None
         manifest = recovered.enforcement.manifest
         signatures = {secret: self._signatures[secret] for secret in found.secrets}
-        check_signatures(manifest.recovery_keys, needed_of(manifest), signatures)
+        try:
+            check_signatures(manifest.recovery_keys, needed_of(manifest), signatures)
+        except RecoveryRefusedError:
+            if vault.facts is not None and vault.facts.recovery is not None:
+                self._kept = well_signed(manifest.recovery_keys, signatures)
+            raise
         audit(recovered, vault)
         self._core.quote(recovered, None)
         if vault.facts is None:
@@ -142,6 +160,10 @@ class Recovery:
             vault = vault.recorded(recreated(found), policy, signed=signed)
         vault.ensure_wrapped()
         self._core.guard.replace(recovered, pointer, vault)
+
+
+def _processed(remaining: int) -> RecoveryAnswer:
+    return RecoveryAnswer(remaining=remaining, message=_PROCESSED.format(remaining))
 
 
 def _begin(vault: Vault) -> RecoveryProgress:

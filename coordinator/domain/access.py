@@ -76,12 +76,19 @@ def check_users(manifest: Manifest) -> None:
     """Refuse a manifest whose users nobody could be.
 
     Raises:
-        ManifestRefusedError: a certificate is not one in PEM.
+        ManifestRefusedError: a certificate is not one in PEM, or it is that of two users.
     """
+    holders_of: dict[bytes, str] = {}
     for name, definition in sorted(manifest.users.items()):
-        if _certificate(definition.certificate) is None:
+        certificate = _certificate(definition.certificate)
+        if certificate is None:
             raise ManifestRefusedError(
                 f"generating users from manifest: received invalid certificate for user {name}"
+            )
+        first = holders_of.setdefault(certificate, name)
+        if first != name:
+            raise ManifestRefusedError(
+                f"generating users from manifest: users {first} and {name} have the same certificate"
             )
 
 

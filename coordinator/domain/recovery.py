@@ -200,6 +200,15 @@ class RecoveryProgress:
                 return self, 0, Found(key=key, secrets=(*others, secret))
         return RecoveryProgress(data=None, secrets=(*self.secrets, secret)), 1, None
 
+    @property
+    def remaining(self) -> int:
+        """How many secrets there are beside those collected; with a threshold more than are needed."""
+        return 1 if self.data is None else len(self.data.hashes) - len(self.secrets)
+
+    def only(self, good: frozenset[bytes]) -> RecoveryProgress:
+        """Keep the *good* ones of the secrets collected."""
+        return RecoveryProgress(data=self.data, secrets=tuple(one for one in self.secrets if one in good))
+
 
 def recreated(found: Found) -> RecoveryData:
     """Return the recovery data that the secrets of *found* must have had (marblerun-core 7.4)."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import itertools
 import re
 from typing import TYPE_CHECKING
 
@@ -101,6 +102,16 @@ def check_signatures(keys: Mapping[str, str], needed: int, signed: Mapping[bytes
             raise RecoveryRefusedError(f'no matching recovery key found for recovery public key "{name}"')
     if open_secrets:
         raise RecoveryRefusedError("no matching recovery public key found for recovery key")
+
+
+def well_signed(keys: Mapping[str, str], signed: Mapping[bytes, bytes]) -> frozenset[bytes]:
+    """Return the secrets of *signed* that holders of *keys* have signed, one for each holder."""
+    matched: set[bytes] = set()
+    for _, pem in sorted(keys.items()):
+        public_key = read_public_key(pem)
+        fitting = (one for one, mark in signed.items() if _signed_by(public_key, one, mark))
+        matched.update(itertools.islice((one for one in fitting if one not in matched), 1))
+    return frozenset(matched)
 
 
 def _signed_by(key: rsa.RSAPublicKey, secret: bytes, signature: bytes) -> bool:

@@ -32,7 +32,7 @@ _BY_WORDS = (
     ("is not writeable", "only secrets with UserDefined are uploaded; the Coordinator makes the others"),
     (
         "no matching recovery public key",
-        "no recovery key of the manifest signed this; all uploads are forgotten: every holder sends again",
+        "a secret was not signed by its recovery key: that holder sends again; the others are kept",
     ),
     (
         "invalid secret length",

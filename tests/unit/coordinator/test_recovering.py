@@ -160,7 +160,7 @@ def _oaep() -> Any:
 
 
 def test_wrong_secrets_and_wrong_signatures() -> None:
-    """A wrong secret keeps the progress (A11); a wrong signature is found at the end and drops it."""
+    """A wrong secret keeps the progress (A11); a wrong signature, found at the end, drops that one alone."""
     deployment = Deployment(3, 0)
     deployment.begin()
     service = deployment.lose_the_machine()
@@ -172,6 +172,18 @@ def test_wrong_secrets_and_wrong_signatures() -> None:
         service.recovery.recover(deployment.secrets["cleo"], b"no signature")
     assert service.snapshot().phase is Phase.RECOVERY
     assert deployment.recover(service, *NAMES) == [2, 1, 0]
+
+
+def test_one_holder_cannot_undo_the_others() -> None:
+    """However often a holder sends junk for a signature, the well-signed secrets stay, and suffice."""
+    deployment = Deployment(3, 2)
+    deployment.begin()
+    service = deployment.lose_the_machine()
+    deployment.recover(service, "ann")
+    for _ in range(3):
+        with pytest.raises(RecoveryRefusedError, match="no matching recovery public key"):
+            service.recovery.recover(deployment.secrets["cleo"], b"no signature")
+    assert deployment.recover(service, "ben") == [0]
 
 
 def test_lost_recovery_data_come_back() -> None:

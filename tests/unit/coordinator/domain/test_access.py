@@ -82,3 +82,13 @@ def test_users_nobody_could_be_are_refused(pem: str) -> None:
     with pytest.raises(ManifestRefusedError, match="received invalid certificate for user sam"):
         check_users(manifest)
     check_users(_manifest())
+
+
+def test_one_certificate_is_one_user() -> None:
+    """White space does not make another certificate: the second user could never act."""
+
+    def twice(made: dict[str, Any]) -> None:
+        made["Users"]["sam"]["Certificate"] = "\n" + made["Users"]["rita"]["Certificate"]
+
+    with pytest.raises(ManifestRefusedError, match="users rita and sam have the same certificate"):
+        check_users(_manifest(twice))
