@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from marbleops.attestation.explain.codes import CODES
 from marbleops.attestation.explain.ladder import to_the_top
 from marbleops.attestation.explain.statuses import MEANINGS
-from marbleops.attestation.verdict import INSECURE_SIMULATION
+from marbleops.attestation.verdict import INSECURE_SIMULATION, TcbStatus
 from marbleops.cli.output import visible
 
 if TYPE_CHECKING:
@@ -29,15 +29,16 @@ if TYPE_CHECKING:
     from marbleops.attestation.verdict import Verdict
 
 _STYLE: Final = """
-:root{color-scheme:light dark;--ink:#1b1f24;--paper:#fff;--line:#d0d7de;--good:#116329;--bad:#a40e26;
+:root{color-scheme:light dark;--ink:#1b1f24;--paper:#fff;--line:#d0d7de;--good:#116329;--bad:#a40e26;--warn:#7d4e00;
 --soft:#f6f8fa;--note:#57606a}
 @media (prefers-color-scheme:dark){:root{--ink:#e6edf3;--paper:#0d1117;--line:#30363d;--good:#56d364;
---bad:#ff7b72;--soft:#161b22;--note:#9198a1}}
+--bad:#ff7b72;--warn:#e3b341;--soft:#161b22;--note:#9198a1}}
 body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);max-width:62rem;
 margin:2rem auto;padding:0 1rem}
 h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:2rem}
 .verdict{border:2px solid;border-radius:.5rem;padding:.75rem 1rem}
 .good{color:var(--good)}.bad{color:var(--bad)}.note{color:var(--note)}
+.warn{color:var(--warn)}
 table{border-collapse:collapse;width:100%}
 th,td{text-align:left;vertical-align:top;padding:.25rem .5rem;border-bottom:1px solid var(--line)}
 td,code,pre{overflow-wrap:anywhere}code,pre{font:.875rem/1.4 ui-monospace,monospace}
@@ -50,6 +51,7 @@ ol.ladder li.here{background:var(--soft);font-weight:600}
 """
 _HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 _POLICY: Final = f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'none'"
+_CURRENT: Final = (None, TcbStatus.UP_TO_DATE, TcbStatus.SW_HARDENING_NEEDED)
 _WORDS: Final = {True: ('<span class="good">✔ yes</span>'), False: ('<span class="bad">✗ no</span>')}
 
 
@@ -94,7 +96,10 @@ def _verdict(verdict: Verdict | None, unreadable: str) -> str:
         advisories = f"<br>{_text(', '.join(verdict.advisories))}" if verdict.advisories else ""
         advisories += "".join(f"<br><b>Not checked: {_text(one)}</b>" for one in verdict.not_checked)
         root = _text(verdict.trust_domain)
-        return f'{banner}<p class="verdict good">✔ verifies under the root of {root}{status}{advisories}</p>'
+        kind = "good" if verdict.status in _CURRENT else "warn"
+        return (
+            f'{banner}<p class="verdict {kind}">✔ verifies under the root of {root}{status}{advisories}</p>'
+        )
     return (
         f'{banner}<p class="verdict bad">✗ <b>{_text(verdict.code)}</b>: {_text(verdict.detail)}<br>'
         f"{_text(about.meaning)}<br>To do: {_text(about.to_do)}</p>"
@@ -131,7 +136,7 @@ def _ladder(ladder: Sequence[Rung]) -> str:
         missing = (
             f'<br><span class="note">{_text("; ".join(map(str, rung.gaps)))}</span>' if rung.gaps else ""
         )
-        here = " (the platform stands here)" if rung.stands_here else ""
+        here = " (it stands here)" if rung.stands_here else ""
         words = f"{mark} {_text(rung.date)} <b>{_text(rung.status)}</b>{here}"
         items.append(f'<li class="{kind}">{words}{advisories}{missing}</li>')
     gaps = to_the_top(ladder)
