@@ -67,7 +67,7 @@ class CollateralFiles:
         return self._load(self._path / f"{fmspc}{suffix}.json", f" for platforms with FMSPC {fmspc}")
 
     def seconds_to_expiry(self, at: datetime) -> Iterator[tuple[tuple[str, ...], float]]:
-        """Give how long each document lasts, with the labels of the metric, leaving out what is unreadable."""
+        """Give how long each document lasts, with the metric's labels; what is unreadable is left out."""
         if self._path is None:
             return
         paths = sorted(self._path.glob("*.json"))[:_MAX_FILES] if self._path.is_dir() else [self._path]
