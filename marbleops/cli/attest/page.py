@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 _STYLE: Final = """
 :root{color-scheme:light dark;--ink:#1b1f24;--paper:#fff;--line:#d0d7de;--good:#116329;--bad:#a40e26;--warn:#7d4e00;
 --soft:#f6f8fa;--note:#57606a}
-@media (prefers-color-scheme:dark){:root{--ink:#e6edf3;--paper:#0d1117;--line:#30363d;--good:#56d364;
+@media (prefers-color-scheme:dark){:root{
+--ink:#e6edf3;--paper:#0d1117;--line:#30363d;--good:#56d364;
 --bad:#ff7b72;--warn:#e3b341;--soft:#161b22;--note:#9198a1}}
 body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);max-width:62rem;
 margin:2rem auto;padding:0 1rem}
