@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from marbleops.attestation.verdict import Verdict
 
 _STYLE: Final = """
-:root{color-scheme:light dark;--ink:#1b1f24;--paper:#fff;--line:#d0d7de;--good:#116329;--bad:#a40e26;--warn:#7d4e00;
+:root{color-scheme:light dark;
+--ink:#1b1f24;--paper:#fff;--line:#d0d7de;--good:#116329;--bad:#a40e26;--warn:#7d4e00;
 --soft:#f6f8fa;--note:#57606a}
 @media (prefers-color-scheme:dark){:root{
 --ink:#e6edf3;--paper:#0d1117;--line:#30363d;--good:#56d364;
