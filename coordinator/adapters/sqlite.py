@@ -79,8 +79,8 @@ class SqliteStore:
             return connection.execute("SELECT 1 FROM entries WHERE name = ?", (name,)).fetchone() is not None
 
     def compare_and_swap(self, name: str, old: bytes | None, new: bytes) -> bool:
-        """Set *name* to *new* if it is *old*, durably."""
-        with self._transaction() as connection:
+        """Set *name* to *new* if it is *old*, durably: one statement is a transaction of its own."""
+        with self._statement() as connection:
             if old is None:
                 cursor = connection.execute("INSERT OR IGNORE INTO entries VALUES (?, ?)", (name, new))
             else:

@@ -345,9 +345,12 @@ class _Connection(asyncio.Protocol):
             inner.data_received(plaintext)
 
     def _flush(self) -> None:
-        with contextlib.suppress(SSL.WantReadError):
-            while True:
-                self.tcp.write(self.tls.bio_read(_CHUNK))
+        with contextlib.suppress(SSL.WantReadError):  # there was nothing at all
+            more = True
+            while more:
+                ciphertext = self.tls.bio_read(_CHUNK)
+                self.tcp.write(ciphertext)
+                more = len(ciphertext) == _CHUNK
 
     def _linger(self) -> None:
         self._phase = _Phase.CLOSING

@@ -7,6 +7,7 @@ written (marblerun-core section 3 and 5.4; Go's ``x509.CreateCertificate`` was t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives import hashes
@@ -30,6 +31,8 @@ _HASHES: Final = {
     "sha512": ("1.2.840.10045.4.3.4", hashes.SHA512()),
 }
 _VERSION_3: Final = 2
+_EXTENSIONS: Final = 64
+"""Remembered encodings: the marbles of a deployment have the same ones, up to their names."""
 _SEQUENCE: Final = 0x30
 
 _COUNTRY: Final = "2.5.4.6"
@@ -179,6 +182,7 @@ def _standard(contents: Contents, authority: bytes) -> Iterator[tuple[str, bool,
         yield _REVOCATION, False, der.sequence(*map(_revocation, template.crl_distribution_points))
 
 
+@lru_cache(maxsize=_EXTENSIONS)
 def _extension(identifier: str, value: bytes, *, critical: bool) -> bytes:
     flag = der.boolean_true() if critical else b""
     return der.sequence(der.object_identifier(identifier), flag, der.octets(value))

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from coordinator.adapters.memory import MemoryStore
 from coordinator.adapters.sealer import AesGcmSealer, SealingKeys
-from coordinator.domain import pki
+from coordinator.domain.leaf import issue_leaf
 from coordinator.domain.phase import Phase
 from coordinator.domain.secrets import UserSecret
 from coordinator.errors import ForeignSealError, StoreError
@@ -127,7 +127,7 @@ def _activate(life: Life) -> None:
 
 
 def _count(life: Life) -> None:
-    leaf = pki.issue_leaf(
+    leaf = issue_leaf(
         life.service.snapshot().authorities,
         csr=make_csr(),
         uuid=MARBLE,
