@@ -12,7 +12,7 @@ from coordinator.domain.ownership import Rules, needs_new_key
 from coordinator.domain.recovery import generate
 from coordinator.errors import ManifestNotSetError, WrongPhaseError
 from coordinator.ports import Unobserved
-from marbleops.attestation.binding import coordinator_report_data
+from marbleops.attestation.binding import coordinator_report_data, coordinator_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -116,11 +116,17 @@ class Core:
         return find_user(known[1], presented)
 
     def quote(self, state: State, nonce: bytes | None) -> bytes:
-        """Return a quote over the state's root certificate; without a nonce the one made for it (10.2)."""
+        """Return a quote over the state's root certificate and what is enforced (10.2, ADR 8).
+
+        Without a nonce it is the one made for this state.
+        """
         root = state.authorities.root.certificate_der
+        enforced = None if state.enforcement is None else state.enforcement.manifest.digest.value
+        standing = coordinator_state(int(state.phase), enforced)
         if nonce is not None:
-            return self.ports.issuer.quote(coordinator_report_data(root, nonce))
+            return self.ports.issuer.quote(coordinator_report_data(root, nonce) + standing)
+        report_data = coordinator_report_data(root) + standing
         known = self._quote
-        if known is None or known[0] != root:
-            known = self._quote = (root, self.ports.issuer.quote(coordinator_report_data(root)))
+        if known is None or known[0] != report_data:
+            known = self._quote = (report_data, self.ports.issuer.quote(report_data))
         return known[1]

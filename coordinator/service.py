@@ -69,6 +69,16 @@ class StatusView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QuoteView:
+    """The certificates, a quote, and the state that stands in the second half of its report data."""
+
+    chain_pem: str
+    quote: bytes
+    phase: Phase
+    manifest: Digest | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryPage:
     """Part of the chain and its head, which the root key signs."""
 
@@ -125,10 +135,15 @@ class Service:
             digest=enforcement.manifest.digest if enforcement else None,
         )
 
-    def quote(self, nonce: bytes | None) -> tuple[str, bytes]:
-        """Return the certificate chain and a quote that binds the root to *nonce*, if given."""
+    def quote(self, nonce: bytes | None) -> QuoteView:
+        """Return the certificate chain and a quote that binds root and state to *nonce*, if given."""
         state = self.snapshot()
-        return state.authorities.chain_pem, self._core.quote(state, nonce)
+        return QuoteView(
+            chain_pem=state.authorities.chain_pem,
+            quote=self._core.quote(state, nonce),
+            phase=state.phase,
+            manifest=None if state.enforcement is None else state.enforcement.manifest.digest,
+        )
 
     def collateral(self) -> str:
         """Return the simulated platform's collateral.

@@ -46,6 +46,8 @@ def attest(
     identity = coordinator.attest(nonce=system.nonce(), at=at)
     if identity.root != root:
         raise stalled(Step.ATTEST, "CoordinatorChanged", f"root {identity.root} answers instead of {root}")
+    if identity.quoted != digest:
+        raise retrying(Step.ATTEST, "Superseded", f"the quote names {identity.quoted}, expected {digest}")
     enforced = coordinator.enforced()
     if enforced is None or enforced.manifest.digest != digest:
         found = enforced.manifest.digest if enforced else "nothing"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from marbleops.approval.decision import Decision
     from marbleops.approval.enforced import Enforced
     from marbleops.approval.evidence import Piece
+    from marbleops.manifest.digest import Digest
 
 
 class Phase(StrEnum):
@@ -28,10 +29,14 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """A Coordinator whose fresh quote was accepted: the fingerprint of the root certificate in it."""
+    """A Coordinator whose fresh quote was accepted: the fingerprint of the root certificate in it.
+
+    ``quoted`` is the manifest that the quote itself names as enforced; None where it names none.
+    """
 
     root: str
     trust_domain: str
+    quoted: Digest | None = None
 
 
 class CoordinatorUnavailableError(Exception):

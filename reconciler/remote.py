@@ -60,7 +60,11 @@ class RemoteCoordinator:
         trust = read_trust(self._settings)
         with self._errors() as client:
             proved = client.attest(trust, nonce=nonce, at=at)
-        return Identity(root=proved.root_fingerprint, trust_domain=proved.verdict.trust_domain)
+        return Identity(
+            root=proved.root_fingerprint,
+            trust_domain=proved.verdict.trust_domain,
+            quoted=None if proved.standing is None else proved.standing.enforced,
+        )
 
     def phase(self) -> Phase:
         """Tell what the Coordinator is doing."""

@@ -47,7 +47,7 @@ def _quoted(pattern: Json, query: str = "") -> Json:
     return rest(
         "GET",
         f"{V2}/quote{query}",
-        ok({"cert": capture("chain"), "quote": pattern}),
+        ok({"cert": capture("chain"), "quote": pattern, "state": capture("state")}),
         marblerun=ok({"cert": capture("chain"), "quote": None}),
     )
 
@@ -61,7 +61,7 @@ CASES: list[Case] = [
         "quote-chain",
         "Intermediate and root in one text; the root signs both.",
         "core 3, 11",
-        rest("GET", f"{V2}/quote", ok({"cert": capture("chain", CHAIN), "quote": ANYTHING})),
+        rest("GET", f"{V2}/quote", ok(opened(cert=capture("chain", CHAIN), quote=ANYTHING))),
         {"do": "issued", "certificate": {"$pem": [ref("chain"), 0]}, "issuer": {"$pem": [ref("chain"), 1]}},
         {"do": "issued", "certificate": {"$pem": [ref("chain"), 1]}, "issuer": {"$pem": [ref("chain"), 1]}},
         rest("GET", "/quote", ok({"Cert": ref("chain"), "Quote": ANYTHING})),
@@ -75,6 +75,7 @@ CASES: list[Case] = [
             "do": "report-data",
             "quote": ref("quote"),
             "root": {"$pem": [ref("chain"), 1]},
+            "state": ref("state"),
             "only": "marbleops",
         },
         _quoted(ref("quote")),
@@ -90,12 +91,27 @@ CASES: list[Case] = [
                 "do": "report-data",
                 "quote": ref("quote"),
                 "root": {"$pem": [ref("chain"), 1]},
+                "state": ref("state"),
                 "nonce": nonce,
                 "only": "marbleops",
             },
             differs="D9",
         )
         for name, query, nonce in NONCES
+    ),
+    case(
+        "quote-names-the-manifest",
+        "The quote says where the Coordinator stands and what it enforces; MarbleRun's says only whose key it is.",
+        "docs/adr/0008",
+        rest("GET", f"{V2}/manifest", ok(opened(manifestFingerprint=capture("fingerprint")))),
+        rest(
+            "GET",
+            f"{V2}/quote",
+            ok(opened(state={"code": 3, "manifestFingerprint": ref("fingerprint")})),
+            marblerun=ok(opened(quote=None)),
+        ),
+        needs="deployed",
+        differs="D35",
     ),
     case(
         "quote-nonce-empty",

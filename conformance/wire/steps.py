@@ -236,10 +236,13 @@ def _hash(_session: Session, step: dict[str, Any], scope: Scope) -> list[str]:
 
 
 def _report(_session: Session, step: dict[str, Any], scope: Scope) -> list[str]:
-    """Check the quote's header, and that its report data is SHA-256(root certificate and nonce)."""
+    """Check the quote's header, and that its report data are root certificate and nonce, and the state."""
     quote = decode(fill(step["quote"], scope))
     root = load(_certificate(fill(step["root"], scope))).public_bytes(serialization.Encoding.DER)
-    data = hashlib.sha256(root + decode(step.get("nonce", ""))).digest() + bytes(32)
+    state = fill(step["state"], scope)
+    standing = bytes([state["code"]]) + bytes.fromhex(state["manifestFingerprint"] or "")
+    data = hashlib.sha256(root + decode(step.get("nonce", ""))).digest()
+    data += hashlib.sha256(b"marbleops/coordinator-state/v1\0" + standing).digest()
     header = bytes.fromhex("0100000002000000") + (len(quote) - 16).to_bytes(8, "little")
     found = [] if quote[:16] == header else ["the quote has not the Open Enclave header"]
     return found if quote[16 + 368 : 16 + 432] == data else [*found, "the report data are others"]

@@ -85,8 +85,8 @@ async def _set_manifest(caller: Caller, request: web.BaseRequest) -> web.Respons
 
 
 async def _quote(caller: Caller, _request: web.BaseRequest) -> web.Response:
-    chain, quote = await caller.run(lambda: caller.service.quote(None))
-    return envelope.success({"Cert": chain, "Quote": base64_or_null(quote)})
+    view = await caller.run(lambda: caller.service.quote(None))
+    return envelope.success({"Cert": view.chain_pem, "Quote": base64_or_null(view.quote)})
 
 
 async def _recover(_caller: Caller, _request: web.BaseRequest) -> web.Response:

@@ -102,8 +102,10 @@ async def _set_manifest(caller: Caller, request: web.BaseRequest) -> web.Respons
 
 async def _quote(caller: Caller, request: web.BaseRequest) -> web.Response:
     nonce = nonce_in(request)
-    chain, quote = await caller.run(lambda: caller.service.quote(nonce))
-    return envelope.success({"cert": chain, "quote": base64_or_null(quote)})
+    view = await caller.run(lambda: caller.service.quote(nonce))
+    manifest = None if view.manifest is None else view.manifest.hex
+    state = {"code": int(view.phase), "manifestFingerprint": manifest}
+    return envelope.success({"cert": view.chain_pem, "quote": base64_or_null(view.quote), "state": state})
 
 
 async def _update_log(caller: Caller, _request: web.BaseRequest) -> web.Response:

@@ -84,12 +84,13 @@ class Appraisal:
 
 
 def appraise(verdict: Verdict, reference: ReferenceValues, *, report_data: bytes) -> Appraisal:
-    """Compare an enclave with ``reference`` field by field; ``report_data`` is the expected first half.
+    """Compare an enclave with ``reference`` field by field.
 
-    All fields are compared, so that the reason names every difference at once. Raises ``ValueError`` only
-    where ``report_data`` is not 32 bytes, which is a mistake of the caller.
+    ``report_data`` is the expected 64 bytes, or 32 that zeros follow; other lengths raise ``ValueError``. All
+    fields are compared, so that the reason names every difference at once.
     """
-    _require_hash(report_data)
+    if len(report_data) != 64:
+        _require_hash(report_data)
     return _conclude(_judge(verdict, reference, report_data))
 
 

@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from marbleops.attestation.appraisal import Appraisal, ReferenceValues, appraise
-from marbleops.attestation.binding import coordinator_report_data
+from marbleops.attestation.binding import coordinator_report_data, coordinator_state
 from marbleops.attestation.dcap import verify_quote
 from marbleops.attestation.verdict import INSECURE_SIMULATION, Check, Report, Verdict
 from marbleops.manifest.digest import Digest
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 MAX_QUOTE_BYTES = 64 * 1024
 MAX_CHAIN_CHARACTERS = 64 * 1024
+MAX_PHASE = 255
 
 
 class UntrustedCoordinator(Exception):  # noqa: N818  the name of the condition in status and exit codes
@@ -56,14 +57,31 @@ class Trust:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Where a Coordinator stands, and the manifest it enforces, as its own quote says (ADR 8)."""
+
+    phase: int
+    enforced: Digest | None
+
+    @property
+    def enforced_bytes(self) -> bytes | None:
+        """The digest as bytes."""
+        return None if self.enforced is None else self.enforced.value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AttestedCoordinator:
-    """A root certificate with the evidence that an enclave of the wanted kind holds its key."""
+    """A root certificate with the evidence that an enclave of the wanted kind holds its key.
+
+    ``standing`` is None for a Coordinator whose quote does not say it, as MarbleRun's.
+    """
 
     root_der: bytes = field(repr=False)
     root_fingerprint: str
     verdict: Verdict
     appraisal: Appraisal
     chain_pem: str = field(repr=False)
+    standing: Standing | None = None
 
     @property
     def root(self) -> x509.Certificate:
@@ -87,7 +105,9 @@ def attest_certificate(
     if not verdict.accepted or verdict.report is None:
         raise UntrustedCoordinator(verdict.detail, code=verdict.code.value, checks=verdict.checks)
     reference = trust.reference or _as_found(verdict, trust)
-    appraisal = appraise(verdict, reference, report_data=coordinator_report_data(root_der, nonce))
+    standing = read_standing(answer)
+    tail = b"" if standing is None else coordinator_state(standing.phase, standing.enforced_bytes)
+    appraisal = appraise(verdict, reference, report_data=coordinator_report_data(root_der, nonce) + tail)
     if not appraisal.accepted:
         raise UntrustedCoordinator(appraisal.reason, code="appraisal", checks=appraisal.checks)
     if trust.pinned_root is not None and not hmac.compare_digest(
@@ -102,7 +122,27 @@ def attest_certificate(
         verdict=verdict,
         appraisal=appraisal,
         chain_pem=chain_pem,
+        standing=standing,
     )
+
+
+def read_standing(answer: Any) -> Standing | None:
+    """Read what the answer of ``GET quote`` says about phase and manifest; the quote must bear it out.
+
+    Raises:
+        UntrustedCoordinator: it says so in another form.
+    """
+    if not isinstance(answer, dict) or answer.get("state") is None:
+        return None
+    state = answer["state"]
+    try:
+        phase, fingerprint = state["code"], state["manifestFingerprint"]
+        if isinstance(phase, bool) or not isinstance(phase, int) or not 0 <= phase <= MAX_PHASE:
+            raise ValueError("not a phase")
+        enforced = None if fingerprint is None else Digest.parse(f"sha256:{fingerprint}")
+    except (TypeError, KeyError, ValueError) as error:
+        raise UntrustedCoordinator("the state beside the quote cannot be read", code="malformed") from error
+    return Standing(phase=phase, enforced=enforced)
 
 
 def _read(answer: Any) -> tuple[str, bytes]:

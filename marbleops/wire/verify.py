@@ -110,6 +110,7 @@ def verify_deployment(
     steps.manifest_signature(shown.manifest)
     decided = last_signed(records)
     manifest = steps.manifest(shown.manifest, decided)
+    steps.quoted(manifest.digest)
     pinned = steps.pinned(deployment, expect_deployment, pins, str(client.address))
     if pins is not None:
         pinned = pins.check(deployment, shown.history.records) or pinned
@@ -243,6 +244,20 @@ class _Steps:
         people = ", ".join(sorted({counted.user for counted in last.approvals}))
         self._pass("Approvals", "at least one person", people)
         return manifest
+
+    def quoted(self, digest: Digest) -> None:
+        """Check that the quote itself names the manifest, not only the root key that signs it (ADR 8)."""
+        standing = self._attested.standing
+        told = "nothing" if standing is None else str(standing.enforced)
+        if standing is None or standing.enforced != digest:
+            raise self.refuse(
+                "Quoted manifest",
+                "manifest-mismatch",
+                "the enclave's quote names another manifest; if an update came just now, verify again",
+                str(digest),
+                told,
+            )
+        self._pass("Quoted manifest", str(digest), told)
 
     def pinned(self, deployment: Digest, given: Digest | None, pins: PinStore | None, address: str) -> bool:
         """Compare the id with the one given or, failing that, with the one kept for this address."""

@@ -54,7 +54,8 @@ class FakeCoordinator:
         if self.untrusted:
             raise CoordinatorUntrustedError("bad-quote", "the quote does not verify")
         self.nonces.append(nonce)
-        return Identity(root=self.root, trust_domain="insecure-simulation")
+        quoted = self.state.manifest.digest if self.state else None
+        return Identity(root=self.root, trust_domain="insecure-simulation", quoted=quoted)
 
     def phase(self) -> Phase:
         """Tell what a real one would say."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from marbleops.wire.marblerun.session import Session
 
+RECOVERY, ACCEPTING_MANIFEST = 1, 2
 MAX_LOG_LINES = 1_000_000
 MAX_LOG_LINE = 65_536
 MAX_KEYS = 4096
@@ -61,7 +62,7 @@ def manifest_get(session: Session) -> SignedManifest:
 
     Raises:
         CoordinatorError: there is none (``requested value not set``), or the answer contradicts itself.
-        UntrustedCoordinator: the pinned root did not sign it.
+        UntrustedCoordinator: the pinned root did not sign it, or the quote names another one.
     """
     found = data_object(session.get("manifest"))
     with Reading():
@@ -71,7 +72,12 @@ def manifest_get(session: Session) -> SignedManifest:
         if len(raw) > MAX_MANIFEST_BYTES or Digest.of(raw).hex != fingerprint:
             raise jsonread.JsonShapeError("the fingerprint is not the manifest's")
     _check_signature(session, raw, signature)
-    return SignedManifest(raw=raw, signature=signature)
+    manifest = SignedManifest(raw=raw, signature=signature)
+    if session.standing is not None and session.standing.enforced != manifest.digest:
+        told = "none" if session.standing.enforced is None else session.standing.enforced.hex
+        words = f"its quote says that it enforces manifest {told}, it shows {manifest.digest.hex}"
+        raise UntrustedCoordinator(words, code="manifest-mismatch")
+    return manifest
 
 
 def verify_marblerun_deployment(session: Session, expected: Digest) -> SignedManifest:
@@ -103,6 +109,7 @@ def manifest_set(session: Session, raw: bytes) -> Mapping[str, bytes]:
     Raises:
         CoordinatorError: it is refused, or one is set already.
     """
+    session.require_phase(RECOVERY, ACCEPTING_MANIFEST)
     answer = session.post("manifest", {"manifest": base64.b64encode(raw).decode()})
     return recovery_secrets(data_object(answer).get("RecoverySecrets"))
 

@@ -21,6 +21,9 @@ from marbleops.wire.envelope import CoordinatorError, Reading, data_object
 if TYPE_CHECKING:
     from marbleops.wire.marblerun.session import Session
 
+RECOVERY = 1
+"""The phase in which a Coordinator takes recovery secrets."""
+
 PLAIN_LENGTHS = frozenset({16, 32, 33})
 """What is not one of these is a ciphertext. MarbleRun's own client forgets 33 (marblerun-core A10)."""
 
@@ -46,6 +49,7 @@ def recover(session: Session, secret: bytes, key: rsa.RSAPrivateKey) -> Recovery
 
 def recover_with_signature(session: Session, secret: bytes, signature: bytes) -> RecoveryAnswer:
     """Upload a plain secret, or one under the Coordinator's ephemeral key; raises CoordinatorError."""
+    session.require_phase(RECOVERY)
     answer = session.post(
         "recover",
         {

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from marbleops.attestation.verdict import Verdict
-    from marbleops.wire.attest import Trust
+    from marbleops.wire.attest import Standing, Trust
     from marbleops.wire.identity import ClientIdentity
 
 CONNECT_SECONDS = 5.0
@@ -96,6 +96,8 @@ class Session:
         )
         self._limit: int | None = None
         self.root: x509.Certificate | None = None
+        self.standing: Standing | None = None
+        """What the attested quote says of phase and manifest, until a call of this session changes it."""
 
     def __enter__(self) -> Self:
         return self
@@ -124,7 +126,21 @@ class Session:
         )
         certificates = _certificates(answer)
         self.pin(certificates.root)
+        self.standing = attested.standing
         return Introduction(certificates=certificates, quote=_quote_bytes(answer), verdict=attested.verdict)
+
+    def require_phase(self, *phases: int) -> None:
+        """Refuse to send to a Coordinator whose quote says that it stands elsewhere.
+
+        Whoever has the root key of one deployment could otherwise show the quote of that one and take what is
+        meant for another (ADR 8).
+
+        Raises:
+            CoordinatorError: MarbleRun's own words for it.
+        """
+        if self.standing is not None and self.standing.phase not in phases:
+            raise CoordinatorError(500, "error", "server is not in expected state")
+        self.standing = None
 
     def trust_on_first_use(self, *, nonce: bytes) -> Introduction:
         """Pin whatever root certificate the Coordinator names, without a look at its quote.
@@ -196,7 +212,7 @@ class Session:
     def _forget(self) -> None:
         """Trust nobody after a failure: no call may follow on a connection that was not attested."""
         self._https.close()
-        self._https.pin = self._limit = self.root = None
+        self._https.pin = self._limit = self.root = self.standing = None
 
     def _collateral(self) -> Collateral:
         # Untrusted carriage: its own signatures and the anchor decide what it is worth.

@@ -108,12 +108,12 @@ def test_recover(count: int, threshold: int, names: tuple[str, ...], remaining: 
     root = before.snapshot().authorities.root.certificate_der
     service = deployment.lose_the_machine()
     assert service.snapshot().authorities.root.certificate_der != root
-    chain, quote = service.quote(None)
+    waiting_quote = service.quote(None)
     assert deployment.recover(service, *names) == remaining
     assert _content(service.snapshot()) == _content(before.snapshot())
     assert service.snapshot().authorities.root.certificate_der == root
-    assert service.quote(None)[0] != chain
-    assert service.quote(None)[1] != quote
+    assert service.quote(None).chain_pem != waiting_quote.chain_pem
+    assert service.quote(None).quote != waiting_quote.quote
     assert _content(deployment.world.open().snapshot()) == _content(before.snapshot())
     with pytest.raises(WrongPhaseError):
         deployment.recover(service, names[0])
