@@ -8,6 +8,7 @@ the durable one.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -115,6 +116,8 @@ class Guard:
             ConflictError: something else is enforced by now.
             StoreError: as in ``commit``.
         """
+        if self._stays(old, change):
+            return
         ticket = _Ticket(old, change)
         with self._tickets_lock:
             self._tickets.append(ticket)
@@ -130,6 +133,14 @@ class Guard:
             assert self._state.phase is Phase.RECOVERY, "only a state that waits for recovery is replaced"
             assert state.phase in TRANSITIONS[Phase.RECOVERY], "no way from recovery"
             self._state, self._pointer, self._vault = state, pointer, vault
+
+    def _stays(self, old: State, change: LedgerChange) -> bool:
+        """Say whether *change* asks for nothing that is not durable already: then nobody waits."""
+        with contextlib.suppress(CoordinatorError):  # the queue refuses, when it is this change's turn
+            state = self.current
+            unchanged = state.head == old.head and state.phase is old.phase
+            return unchanged and change(state.ledger) is state.ledger
+        return False
 
     def _commit_tickets(self) -> None:
         """Apply everything in the queue, and write once."""

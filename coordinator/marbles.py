@@ -73,6 +73,11 @@ class Prepared:
     admission: Admission = field(repr=False)
     rendered: RenderedParameters = field(repr=False)
 
+    @property
+    def writes(self) -> bool:
+        """Whether the ledger has to remember anything: then ``finish`` waits for the disk."""
+        return activation.count(self.state.ledger, self.admission) is not self.state.ledger
+
 
 class Marbles:
     """What marbles may ask for."""

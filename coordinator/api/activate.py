@@ -118,7 +118,7 @@ async def _activate(
 ) -> bytes:
     """Prepare brief activations on the event loop: threads that take turns cost more than they do.
 
-    Only the write is left for another thread then, which waits for the disk and not for the interpreter.
+    Only a write, where there is one, is left for another thread then: it waits for the disk.
     """
     if not peer_certificates:
         raise UnauthenticatedError
@@ -126,11 +126,14 @@ async def _activate(
         marble_type=call.MarbleType, uuid=call.UUID, csr=call.CSR, peer_certificate=peer_certificates[0]
     )
     marbles, quote = caller.service.marbles, call.Quote
-    if marbles.is_brief(request.marble_type):
-        prepared = marbles.prepare(request, quote)
-        rendered = await caller.run(lambda: marbles.finish(prepared))
-    else:
+    if not marbles.is_brief(request.marble_type):
         rendered = await caller.run(lambda: marbles.activate(request, quote))
+    else:
+        prepared = marbles.prepare(request, quote)
+        if prepared.writes:
+            rendered = await caller.run(lambda: marbles.finish(prepared))
+        else:
+            rendered = marbles.finish(prepared)
     answer = marble_pb2.ActivationResp()
     answer.Parameters.Files.update(rendered.files)
     answer.Parameters.Env.update(rendered.env)

@@ -84,3 +84,24 @@ def test_changes_share_a_write(*, fails: bool) -> None:
     assert guard.current.ledger.activations.get("a", 0) == (0 if fails else 3)
     store.fails = False
     assert world.open().snapshot().ledger.activations == guard.current.ledger.activations
+
+
+def test_who_changes_nothing_waits_for_nobody() -> None:
+    """A change that leaves the ledger as it is ends while another one is being written."""
+    store = SlowStore()
+    store.held.set()
+    service = SmallWorld(store=store).open()
+    service.set_manifest(mesh.manifest())
+    guard = service._core.guard
+    state = guard.current
+    store.held.clear()
+    store.reached.clear()
+    writer = threading.Thread(target=guard.commit_ledger, args=(state, _count))
+    writer.start()
+    assert store.reached.wait(5)
+    guard.commit_ledger(state, lambda ledger: ledger)
+    assert writer.is_alive()
+    assert guard.current is state
+    store.held.set()
+    writer.join(5)
+    assert guard.current.ledger.activations == {"a": 1}
