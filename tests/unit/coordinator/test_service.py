@@ -211,7 +211,7 @@ def test_recovery_phase_answers_nothing_else() -> None:
     fresh = world.fresh()
     service = world.open(Guard(replace(fresh, phase=Phase.RECOVERY), None, world.vault()))
     assert int(service.status().phase) == 1
-    assert service.quote(b"nonce")
+    assert service.quote(b"nonce").quote
     raw = shop.manifest()
     with pytest.raises(GitOpsNotEnabledError, match="recovery"):
         service.update(raw, shop.genesis_evidence(raw), dry_run=False, source=None)
