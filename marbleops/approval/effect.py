@@ -44,6 +44,15 @@ def compare_marbles(old: Manifest, new: Manifest) -> Iterator[Weakening]:
     yield from _compare_tags(old, new)
 
 
+def secrets_read(manifest: Manifest, marble: Marble) -> Mapping[str, bool]:
+    """Return the secrets that a marble gets; false where it gets a certificate's public part only."""
+    found: dict[str, bool] = {}
+    for name, kind, _ in sorted(_reads(manifest, marble, manifest)):
+        whole = kind is Kind.PRIVATE or manifest.secrets[name].type not in CERTIFICATE_TYPES
+        found[name] = found.get(name, False) or whole
+    return found
+
+
 def _compare_packages(old: Manifest, new: Manifest) -> Iterator[Weakening]:
     pairs: set[tuple[str | None, str, tuple[str, ...]]] = {
         (name if name in old.packages else None, name, ("Packages", name)) for name in new.packages

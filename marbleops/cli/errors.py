@@ -84,6 +84,7 @@ _KNOWN: tuple[tuple[str, str, Exit, str], ...] = (
     ("marbleops.wire.verify", "DeploymentRefused", Exit.UNTRUSTED, "do not use it; ask who runs it"),
     ("reconciler.settings", "SettingsError", Exit.USAGE, "check the configuration file"),
     ("reconciler.disk", "DiskError", Exit.USAGE, "check the reconciler's stateDir"),
+    ("marbleops.wire.bundle", "BundleError", Exit.USAGE, "ask for the file again; verify --save writes one"),
     ("marbleops.wire.pins", "PinError", Exit.USAGE, "check the --state file"),
     ("marbleops.wire.pins", "Fork", Exit.UNTRUSTED, "keep the pins file: it is part of the proof"),
     ("marbleops.wire.pins", "Rollback", Exit.UNTRUSTED, "keep the pins file: it is part of the proof"),

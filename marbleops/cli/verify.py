@@ -7,16 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from marbleops.cli.errors import UsageProblem
 from marbleops.cli.exits import Exit
 from marbleops.cli.options import TrustOptions, path_option, repository_option, trust_options
-from marbleops.cli.output import BAD, GOOD, NOTE, printer, visible
+from marbleops.cli.output import BAD, GOOD, printer, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from marbleops.attestation.verdict import Check
     from marbleops.cli.output import Printer
+    from marbleops.manifest.digest import Digest
+    from marbleops.wire.pins import PinStore
     from marbleops.wire.verify import VerifiedDeployment
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_OUT = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command()
@@ -35,6 +41,8 @@ if TYPE_CHECKING:
 )
 @repository_option
 @path_option
+@click.option("--save", type=_OUT, help="Also write all the evidence to this file, for verify --from.")
+@click.option("--from", "saved", type=_FILE, help="Judge evidence that --save wrote, without any network.")
 def verify(
     *,
     trust: TrustOptions,
@@ -43,101 +51,86 @@ def verify(
     remember: bool,
     repository: Path,
     manifest_path: str | None,
+    save: Path | None,
+    saved: Path | None,
 ) -> int:
     """Check a running deployment as its customer.
 
     Goes from a fresh quote to the root certificate, the history, the deployment id, the enforced manifest and
-    the people who approved it. The first good check under --deployment is kept; every later one must continue
-    that history.
+    the people who approved it; says what changed since the last look, what may run and who may change it. The
+    first good check under --deployment is kept; every later one must continue that history.
 
     Exit codes: 0 it is the deployment you know; 7 genuine, but NOT PINNED; 6 not genuine, a fork, a rollback
     or another deployment; 5 nobody answers.
     """
-    from marbleops.cli.trust import fresh_nonce, now, resolved, trust_of
+    from marbleops.cli.verify_words import document, show
     from marbleops.wire.pins import PinStore
+
+    if saved is not None and (save is not None or remember):
+        raise UsageProblem("--from judges what was saved", next_step="leave out --save and --remember")
+    pins, expected = PinStore(_pins_file(state)), _digest(deployment)
+    try:
+        if saved is not None:
+            options, found = _offline(trust, saved, pins, expected)
+        else:
+            known = (repository, manifest_path) if remember else None
+            options, found = _online(trust, pins, expected, remember_in=known)
+    except Exception as error:
+        _show_checks(printer(), getattr(error, "checks", ()))
+        raise
+    if save is not None:
+        _save(save, found)
+    out = printer()
+    built, offline = options.era is not None, saved is not None
+    out.document(document(found, build_checked=built, offline=offline))
+    show(out, found, build_checked=built, offline=offline)
+    return Exit.OK if found.pinned else Exit.NOT_PINNED
+
+
+def _online(
+    trust: TrustOptions,
+    pins: PinStore,
+    expected: Digest | None,
+    *,
+    remember_in: tuple[Path, str | None] | None,
+) -> tuple[TrustOptions, VerifiedDeployment]:
+    """Ask a running Coordinator."""
+    from marbleops.cli.trust import fresh_nonce, now, resolved, trust_of
     from marbleops.wire.rest import CoordinatorClient
     from marbleops.wire.verify import verify_deployment
 
     options = resolved(trust)
     assert options.coordinator is not None, "resolved() saw to it"
     wanted = trust_of(options)
-    pins = PinStore(_pins_file(state))
     with CoordinatorClient(options.coordinator) as client:
-        try:
-            found = verify_deployment(
-                client, wanted, pins, expect_deployment=_digest(deployment), nonce=fresh_nonce(), at=now()
-            )
-        except Exception as error:
-            _show_checks(printer(), getattr(error, "checks", ()))
-            raise
-        if remember:
-            _remember(client, found, repository, manifest_path)
-    out = printer()
-    out.document({"verdict": "verified" if found.pinned else "not-pinned", **_document(found, options)})
-    _show(out, found, options)
-    return Exit.OK if found.pinned else Exit.NOT_PINNED
-
-
-def _document(found: VerifiedDeployment, options: TrustOptions) -> dict[str, Any]:
-    from marbleops.approval.decision import counted_to_json
-    from marbleops.approval.policy import read_policy
-    from marbleops.approval.satisfiability import satisfiability_words
-
-    source = found.source
-    return {
-        "deployment": str(found.deployment),
-        "root": found.root,
-        "lineage": found.lineage,
-        "version": found.version,
-        "digest": str(found.digest),
-        "pinned": found.pinned,
-        "trustDomain": found.attested.verdict.trust_domain,
-        "buildChecked": options.era is not None,
-        "position": len(found.records) - 1,
-        "head": str(found.head),
-        "class": found.records[-1].change_class,
-        "weakens": list(found.weakens),
-        "approvals": [counted_to_json(counted) for counted in found.approvals],
-        "source": {"url": source.url, "revision": source.revision} if source is not None else None,
-        "mayChange": list(satisfiability_words(read_policy(found.manifest))),
-        "checks": [
-            {"name": check.name, "ok": check.ok, "expected": check.expected, "found": check.found}
-            for check in found.checks
-        ],
-    }
-
-
-def _show(out: Printer, found: VerifiedDeployment, options: TrustOptions) -> None:
-    from marbleops.approval.policy import read_policy
-    from marbleops.approval.satisfiability import satisfiability_words
-
-    if out.as_json:
-        return
-    verdict = found.attested.verdict
-    domain = "SIMULATED quote, no hardware" if verdict.trust_domain != "intel" else "genuine SGX"
-    out.mark(GOOD, f"{domain}, TCB {verdict.status or 'unknown'}")
-    if options.era is not None:
-        out.mark(GOOD, "the Coordinator is the build that the era file names")
-    else:
-        out.mark(NOTE, "which build of the Coordinator it is was not checked (--era)")
-    out.mark(GOOD, f"root certificate {found.root}")
-    out.mark(GOOD, f"history of {len(found.records)} transitions, unbroken, signed by the root")
-    out.mark(GOOD if found.pinned else NOTE, f"deployment {found.deployment}")
-    out.mark(GOOD, f"enforces version {found.version} of {visible(found.lineage)}, manifest {found.digest}")
-    for counted in found.approvals:
-        out.mark(GOOD, f"approved by {visible(counted.user)} ({counted.kind}, {counted.fingerprint})")
-    for words in found.weakens:
-        out.mark(NOTE, f"this version weakened: {visible(words)}")
-    if found.source is not None:
-        source = f"{visible(found.source.url)} {visible(found.source.revision)}"
-        out.mark(NOTE, f"from {source} (the reconciler's claim)")
-    for words in satisfiability_words(read_policy(found.manifest)):
-        out.mark(NOTE, visible(words))
-    if not found.pinned:
-        out.line(
-            "NOT PINNED: nobody said which deployment to expect, so this may be anybody's.", style="bold red"
+        found = verify_deployment(
+            client, wanted, pins, expect_deployment=expected, nonce=fresh_nonce(), at=now()
         )
-        out.line(f"  next: ask its owner for the id, then add --deployment {found.deployment}", style="cyan")
+        if remember_in is not None:
+            _remember(client, found, *remember_in)
+    return options, found
+
+
+def _offline(
+    trust: TrustOptions, saved: Path, pins: PinStore, expected: Digest | None
+) -> tuple[TrustOptions, VerifiedDeployment]:
+    """Judge a file again; no Coordinator need be named."""
+    from marbleops.cli.files import read_bytes
+    from marbleops.cli.trust import now, resolved, trust_of
+    from marbleops.wire.bundle import MAX_BUNDLE_BYTES, read_bundle
+    from marbleops.wire.verify import verify_bundle
+
+    options = resolved(trust) if trust.config is not None else trust
+    wanted = trust_of(options)
+    bundle = read_bundle(read_bytes(saved, limit=MAX_BUNDLE_BYTES))
+    return options, verify_bundle(bundle, wanted, pins, expect_deployment=expected, now=now())
+
+
+def _save(path: Path, found: VerifiedDeployment) -> None:
+    from marbleops.cli.files import write_private
+    from marbleops.wire.bundle import encode_bundle
+
+    write_private(path, encode_bundle(found.bundle))
 
 
 def _show_checks(out: Printer, checks: Iterable[Check]) -> None:
@@ -151,8 +144,7 @@ def _show_checks(out: Printer, checks: Iterable[Check]) -> None:
             out.mark(BAD, f"{check.name}: expected {visible(check.expected)}, found {visible(check.found)}")
 
 
-def _digest(text: str | None) -> Any:
-    from marbleops.cli.errors import UsageProblem
+def _digest(text: str | None) -> Digest | None:
     from marbleops.manifest.digest import Digest
 
     if text is None:

@@ -73,7 +73,8 @@ class Standing:
 class AttestedCoordinator:
     """A root certificate with the evidence that an enclave of the wanted kind holds its key.
 
-    ``standing`` is None for a Coordinator whose quote does not say it, as MarbleRun's.
+    ``standing`` is None for a Coordinator whose quote does not say it, as MarbleRun's. ``quote`` to ``at``
+    are what was judged, so that it can be judged again (``bundle``).
     """
 
     root_der: bytes = field(repr=False)
@@ -82,6 +83,10 @@ class AttestedCoordinator:
     appraisal: Appraisal
     chain_pem: str = field(repr=False)
     standing: Standing | None = None
+    quote: bytes = field(repr=False)
+    collateral: Collateral = field(repr=False)
+    nonce: bytes
+    at: datetime
 
     @property
     def root(self) -> x509.Certificate:
@@ -123,6 +128,10 @@ def attest_certificate(
         appraisal=appraisal,
         chain_pem=chain_pem,
         standing=standing,
+        quote=quote,
+        collateral=collateral,
+        nonce=nonce,
+        at=at,
     )
 
 

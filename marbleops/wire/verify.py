@@ -9,6 +9,7 @@ private.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidSignature
@@ -21,7 +22,9 @@ from marbleops.attestation.anchors import spki_der
 from marbleops.attestation.verdict import Check
 from marbleops.manifest.errors import ManifestError
 from marbleops.manifest.parse import Strictness, load
-from marbleops.wire.pins import Pin, PinStore
+from marbleops.wire.attest import attest_certificate
+from marbleops.wire.bundle import Bundle, bundle_of
+from marbleops.wire.pins import Pin, PinStore, check_history
 from marbleops.wire.rest import (
     AttestedCoordinator,
     CoordinatorClient,
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     from marbleops.manifest.model import Manifest
 
 _RETRIES_OF_A_RACE = 3
+_CLOCK_SKEW = timedelta(minutes=5)
 
 
 class DeploymentRefused(Exception):  # noqa: N818  the name of the condition in exit codes
@@ -57,7 +61,8 @@ class DeploymentRefused(Exception):  # noqa: N818  the name of the condition in 
 class VerifiedDeployment:
     """What was found. ``pinned`` false means: nobody said which deployment it must be (NOT PINNED).
 
-    ``source`` is the reconciler's claim, nothing more.
+    ``source`` is the reconciler's claim, nothing more. ``seen`` is the look that was kept before this one;
+    ``behind`` says that the evidence is older than that. ``bundle`` is all that was judged.
     """
 
     deployment: Digest
@@ -74,15 +79,13 @@ class VerifiedDeployment:
     weakens: tuple[str, ...]
     checks: tuple[Check, ...]
     attested: AttestedCoordinator = field(repr=False)
+    bundle: Bundle = field(repr=False)
+    seen: Pin | None = None
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Shown:
-    """History, manifest and claimed source of one moment."""
-
-    history: HistoryAnswer
-    manifest: FetchedManifest
-    source: Source | None
+    @property
+    def behind(self) -> bool:
+        """Tell whether more of the history was seen before than this evidence holds."""
+        return self.seen is not None and self.seen.position >= len(self.records)
 
 
 def verify_deployment(
@@ -103,21 +106,74 @@ def verify_deployment(
         CoordinatorUnreachable, CoordinatorError: no answer, or none of the interface's form.
     """
     attested = client.attest(trust, nonce=nonce, at=at)
-    steps = _Steps(attested)
-    shown = _fetch(client, steps)
-    records = steps.chain(shown.history)
-    deployment = steps.deployment(records)
-    steps.manifest_signature(shown.manifest)
-    decided = last_signed(records)
-    manifest = steps.manifest(shown.manifest, decided)
-    steps.quoted(manifest.digest)
-    pinned = steps.pinned(deployment, expect_deployment, pins, str(client.address))
+    address = str(client.address)
+    bundle = _fetch(client, _Steps(attested))
+    expected = _Expected(given=expect_deployment, pins=pins, address=address)
+    found = _judge(attested, bundle, expected)
     if pins is not None:
-        pinned = pins.check(deployment, shown.history.records) or pinned
-    head = record_hash(shown.history.records[-1])
-    if pins is not None and pinned:
-        pin = Pin(deployment=deployment, root=attested.root_fingerprint, position=len(records) - 1, head=head)
-        pins.update(pin, address=str(client.address), encoded=shown.history.records)
+        pins.check(found.deployment, bundle.history.records)
+    if pins is not None and found.pinned:
+        last = len(found.records) - 1
+        pin = Pin(deployment=found.deployment, root=found.root, position=last, head=found.head)
+        pins.update(pin, address=address, encoded=bundle.history.records)
+    return found
+
+
+def verify_bundle(
+    bundle: Bundle, trust: Trust, pins: PinStore | None, *, expect_deployment: Digest | None, now: datetime
+) -> VerifiedDeployment:
+    """Judge again, without any network, what was saved; certificates and collateral as of the bundle's time.
+
+    That time is the word of whoever saved it, and the nonce is theirs: it proves what an enclave once said,
+    not that it says so now. Kept heads are compared and never moved; evidence that is older than the last
+    look is no rollback.
+
+    Raises:
+        UntrustedCoordinator, DeploymentRefused, Fork: as for a running Coordinator.
+    """
+    attested = attest_certificate(
+        bundle.root,
+        bundle.quote_answer(),
+        trust=trust,
+        collateral=trust.collateral or bundle.collateral,
+        nonce=bundle.nonce,
+        at=bundle.taken,
+    )
+    steps = _Steps(attested)
+    if bundle.taken > now + _CLOCK_SKEW:
+        raise steps.refuse("Time", "bundle-from-the-future", f"the evidence is dated {bundle.taken_text}")
+    found = _judge(attested, bundle, _Expected(given=expect_deployment, pins=pins, address=None))
+    if found.seen is not None and not found.behind:
+        check_history(found.seen, bundle.history.records)
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Expected:
+    """Which deployment it must be: the one given or, failing that, the one kept for the address."""
+
+    given: Digest | None
+    pins: PinStore | None
+    address: str | None
+
+    def at_address(self) -> Digest | None:
+        """Return what is kept for the address."""
+        if self.pins is None or self.address is None:
+            return None
+        return self.pins.deployment_at(self.address)
+
+
+def _judge(attested: AttestedCoordinator, bundle: Bundle, expected: _Expected) -> VerifiedDeployment:
+    """Walk the steps after the quote; live and saved evidence take the same ones."""
+    steps = _Steps(attested)
+    records = steps.chain(bundle.history)
+    deployment = steps.deployment(records)
+    steps.manifest_signature(bundle.manifest)
+    decided = last_signed(records)
+    manifest = steps.manifest(bundle.manifest, decided)
+    steps.quoted(manifest.digest)
+    pinned = steps.pinned(deployment, expected)
+    seen = expected.pins.get(deployment) if expected.pins is not None else None
     assert manifest.gitops is not None
     return VerifiedDeployment(
         deployment=deployment,
@@ -127,17 +183,19 @@ def verify_deployment(
         lineage=manifest.gitops.lineage,
         manifest=manifest,
         records=records,
-        head=head,
+        head=record_hash(bundle.history.records[-1]),
         approvals=decided.approvals,
-        source=shown.source,
-        pinned=pinned,
+        source=bundle.source,
+        pinned=pinned or seen is not None,
         weakens=decided.weakens,
         checks=tuple(steps.checks),
         attested=attested,
+        bundle=bundle,
+        seen=seen,
     )
 
 
-def _fetch(client: CoordinatorClient, steps: _Steps) -> _Shown:
+def _fetch(client: CoordinatorClient, steps: _Steps) -> Bundle:
     for _ in range(_RETRIES_OF_A_RACE):
         policy, fetched = client.policy(), client.manifest()
         if policy is None or fetched is None:
@@ -146,7 +204,8 @@ def _fetch(client: CoordinatorClient, steps: _Steps) -> _Shown:
             )
         history = client.history()
         if policy.get("digest") == str(fetched.digest) and _ends_with(history, fetched):
-            return _Shown(history=history, manifest=fetched, source=_source(policy.get("source")))
+            source = _source(policy.get("source"))
+            return bundle_of(steps.attested, history=history, manifest=fetched, source=source)
     raise steps.refuse(
         "History", "history-mismatch", "the history does not end with the manifest that is served as enforced"
     )
@@ -170,7 +229,7 @@ class _Steps:
     """The walk's steps in order; each leaves a check, and the first that fails raises with all of them."""
 
     def __init__(self, attested: AttestedCoordinator) -> None:
-        self._attested = attested
+        self.attested = attested
         self.checks: list[Check] = [*attested.verdict.checks, *attested.appraisal.checks]
 
     def refuse(
@@ -206,7 +265,7 @@ class _Steps:
 
     def deployment(self, records: tuple[PublicRecord, ...]) -> Digest:
         """Compute the id from root key and genesis, which no record can claim otherwise."""
-        computed = deployment_id(spki_der(self._attested.root), records[0].manifest)
+        computed = deployment_id(spki_der(self.attested.root), records[0].manifest)
         if records[0].kind != "genesis" or records[0].deployment != computed:
             raise self.refuse(
                 "Deployment id",
@@ -247,7 +306,7 @@ class _Steps:
 
     def quoted(self, digest: Digest) -> None:
         """Check that the quote itself names the manifest, not only the root key that signs it (ADR 8)."""
-        standing = self._attested.standing
+        standing = self.attested.standing
         told = "nothing" if standing is None else str(standing.enforced)
         if standing is None or standing.enforced != digest:
             raise self.refuse(
@@ -259,14 +318,13 @@ class _Steps:
             )
         self._pass("Quoted manifest", str(digest), told)
 
-    def pinned(self, deployment: Digest, given: Digest | None, pins: PinStore | None, address: str) -> bool:
-        """Compare the id with the one given or, failing that, with the one kept for this address."""
-        kept = pins.deployment_at(address) if pins is not None else None
-        expected = given if given is not None else kept
+    def pinned(self, deployment: Digest, known: _Expected) -> bool:
+        """Compare the id with the one that is expected; false where nothing is."""
+        expected = known.given or known.at_address()
         if expected is None:
             return False
         if expected != deployment:
-            whose = "given" if given is not None else f"kept for {address}"
+            whose = "given" if known.given is not None else f"kept for {known.address}"
             raise self.refuse(
                 "Deployment id",
                 "deployment-mismatch",
@@ -280,7 +338,7 @@ class _Steps:
     def _signed(
         self, name: str, message: bytes, signature: bytes, algorithm: hashes.SHA256 | hashes.SHA384
     ) -> None:
-        key = self._attested.root.public_key()
+        key = self.attested.root.public_key()
         if not isinstance(key, ec.EllipticCurvePublicKey):
             raise self.refuse(name, "root-key", "the root key is not an elliptic-curve key")
         try:
