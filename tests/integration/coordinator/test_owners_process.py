@@ -127,7 +127,7 @@ def test_what_anyone_may_read(people: People) -> None:
     quoted, fresh = people.ask("GET", "/quote?nonce=!!"), people.ask("GET", "/api/v2/quote?nonce=AAAA")
     chain = x509.load_pem_x509_certificates(quoted.data["Cert"].encode())
     assert list(quoted.data) == ["Cert", "Quote"]
-    assert list(fresh.data) == ["cert", "quote"]
+    assert list(fresh.data) == ["cert", "quote", "state"]
     assert quoted.data["Cert"] == fresh.data["cert"]
     assert quoted.data["Quote"] != fresh.data["quote"]
     root = chain[1].public_key()

@@ -172,8 +172,7 @@ def test_push_wakes_up_at_once(mesh: Mesh) -> None:
     process = mesh.start()
     mesh.until(enforced(1))
     url = json.loads((mesh.folder / "ready.json").read_text())["health"]
-    with urllib.request.urlopen(f"{url}/readyz", timeout=5) as answer:
-        assert json.load(answer)["targets"]["prod"]["version"] == 1
+    assert _ready(f"{url}/readyz")["targets"]["prod"]["version"] == 1
     with pytest.raises(urllib.error.HTTPError):
         urllib.request.urlopen(f"{url}/manifest", timeout=5)
     mesh.next(raw, Marbles=GREEN)
@@ -184,6 +183,19 @@ def test_push_wakes_up_at_once(mesh: Mesh) -> None:
     assert process.wait(timeout=10) == 0
     lines = [json.loads(line) for line in mesh.log.splitlines()]
     assert [line["event"] for line in lines if line.get("version") == 2] == ["attest"]
+
+
+def _ready(url: str) -> Any:
+    """Wait for readiness, which follows the status on the disk, and return what it says."""
+    for _ in range(250):
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            if error.code != 503:
+                raise
+            time.sleep(0.02)
+    raise AssertionError("it never became ready")
 
 
 def test_coordinator_killed_and_restarted(mesh: Mesh) -> None:
