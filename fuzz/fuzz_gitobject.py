@@ -49,7 +49,7 @@ def one_input(raw: bytes) -> None:
         assert parsed.payload + parsed.armor.encode() == raw
     else:
         assert len(parsed.payload) + len("gpgsig ") + len(parsed.armor) < len(raw)
-        assert extract_mergetags(parsed) is not None
+        assert extract_mergetags(parsed.raw) is not None
     for read in (read_approval, read_key_proof):
         try:
             read(parsed.message)

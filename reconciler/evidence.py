@@ -24,6 +24,7 @@ from marbleops.approval.evidence import (
     Piece,
     decode_evidence,
 )
+from marbleops.approval.gitobject import extract_mergetags
 from marbleops.approval.signed import verify_object
 from marbleops.approval.sshkey import PublicKey, parse_public_key
 from reconciler import limits
@@ -171,7 +172,7 @@ def _commits(repository: Repository, draft: Draft, question: Question) -> Iterat
     first = draft.commits[-1]
     for commit_id in draft.commits:
         commit = repository.commit(commit_id)
-        for tag in merged_tags(commit.raw):
+        for tag in _merged_tags(commit.raw):
             yield ObjectPiece(object=tag)
         if b"\ngpgsig" in commit.raw or commit_id in {draft.commit, first}:
             yield _commit_piece(repository, commit, question)
@@ -207,18 +208,11 @@ def _trees(repository: Repository, tree: str, path: str) -> tuple[bytes, ...]:
         return ()  # the parent does not hold the file: the judge will say so
 
 
-def merged_tags(raw: bytes) -> Iterator[bytes]:
-    """Yield the signed tags that a merge commit embeds, each as the raw tag it was."""
-    tag: list[bytes] | None = None
-    for line in raw.partition(b"\n\n")[0].split(b"\n"):
-        if tag is not None and line.startswith(b" "):
-            tag.append(line[1:])
-            continue
-        if tag is not None:
-            yield b"\n".join(tag) + b"\n"
-        tag = [line.removeprefix(b"mergetag ")] if line.startswith(b"mergetag ") else None
-    if tag is not None:
-        yield b"\n".join(tag) + b"\n"
+def _merged_tags(raw: bytes) -> tuple[bytes, ...]:
+    try:
+        return extract_mergetags(raw)
+    except EvidenceError:
+        return ()  # no evidence either, and the judge says so of the commit itself
 
 
 def _proposed(repository: Repository, draft: Draft, question: Question) -> Iterator[Piece]:

@@ -9,9 +9,6 @@ from __future__ import annotations
 MAX_CONFIG_BYTES = 256 * 1024
 """The configuration; a thousand targets fit."""
 
-MAX_TARGETS = 64
-"""Targets are reconciled one after the other, so that more would starve each other."""
-
 MAX_STATE_BYTES = 4 * 1024 * 1024
 """One of our own files on disk: state or status."""
 

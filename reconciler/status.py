@@ -6,7 +6,7 @@ Conditions follow kstatus (gitops.md 1.1.4): ``Ready`` always there; ``Reconcili
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from reconciler import limits
@@ -266,8 +266,3 @@ def _candidates(report: Report, before: object, at: str) -> dict[str, Any]:
                 else row | {"since": since}
             )
     return dict(list(kept.items())[-limits.MAX_CANDIDATES :])
-
-
-def with_candidate(report: Report, candidate: Candidate) -> Report:
-    """Add *candidate* to *report*."""
-    return replace(report, candidates=(*report.candidates, candidate))

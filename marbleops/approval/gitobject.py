@@ -131,12 +131,15 @@ def parse_commit(raw: bytes) -> Commit:
     )
 
 
-def extract_mergetags(commit: Commit) -> tuple[bytes, ...]:
-    """Return the raw tags that a merge commit embeds; each can be sent as evidence of its own.
+def extract_mergetags(raw: bytes) -> tuple[bytes, ...]:
+    """Return the raw tags that a raw merge commit embeds; each can be sent as evidence of its own.
 
     They are as trustworthy as any other input: parse and verify them like a tag from anywhere.
+
+    Raises:
+        EvidenceError: the headers of the commit cannot be told apart.
     """
-    headers, _ = _split(commit.raw)
+    headers, _ = _split(raw)
     return tuple(header.value + b"\n" for header in headers if header.name == b"mergetag")
 
 

@@ -254,7 +254,7 @@ def test_a_mergetag_of_a_real_merge_is_evidence_of_its_own(repository: Repositor
 
     merge = verified(repository.raw("commit", "HEAD"), key).object
     assert isinstance(merge, Commit)
-    (embedded,) = extract_mergetags(merge)
+    (embedded,) = extract_mergetags(merge.raw)
 
     assert embedded == repository.raw("tag", "topic-1")
     assert isinstance(verified(embedded, key).object, Tag)

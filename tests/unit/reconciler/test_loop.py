@@ -10,7 +10,7 @@ import pytest
 from watchdog.events import FileModifiedEvent, FileMovedEvent
 
 from reconciler import limits
-from reconciler.evidence import merged_tags, read_directory
+from reconciler.evidence import read_directory
 from reconciler.fetch_child import FetchAnswer
 from reconciler.health import Health
 from reconciler.loop import Worker, delay
@@ -107,15 +107,6 @@ def test_childs_answer_is_not_trusted(raw: bytes) -> None:
     """Anything but the agreed words is an error."""
     with pytest.raises(ValueError, match=r"."):
         FetchAnswer.decode(raw)
-
-
-def test_merged_tags_are_the_tags_they_were() -> None:
-    """The header's continuation lines make the raw tag again; several are all found."""
-    tag = b"object 1\ntype commit\n\nmessage\n-----BEGIN SSH SIGNATURE-----\n"
-    header = b"mergetag " + tag[:-1].replace(b"\n", b"\n ") + b"\n"
-    commit = b"tree 1\nparent 2\n" + header + header + b"gpgsig x\n y\n\nmessage\nmergetag no\n"
-    assert list(merged_tags(commit)) == [tag, tag]
-    assert list(merged_tags(b"tree 1\n\nmergetag no\n")) == []
 
 
 def test_drop_directory_leaves_out_what_it_cannot_read(tmp_path: Path) -> None:

@@ -217,9 +217,11 @@ def test_junk_on_the_first_armor_line_of_a_tag_is_refused() -> None:
 def test_a_mergetag_comes_out_as_the_tag_it_was() -> None:
     tag = smith.make_tag(PARENT, "v1", "bob", "Signed\n\nbody\n", smith.key("bob"))
     folded = "mergetag " + tag.decode().removesuffix("\n").replace("\n", "\n ")
-    merge = smith.make_commit(TREE, [PARENT], "alice", "Merge\n", ALICE, headers=[folded])
+    words = "Merge\n\nmergetag no\n"
+    merge = smith.make_commit(TREE, [PARENT], "alice", words, ALICE, headers=[folded, folded])
 
-    assert extract_mergetags(parse_commit(merge)) == (tag,)
+    assert extract_mergetags(merge) == (tag, tag)
+    assert extract_mergetags(smith.make_commit(TREE, [PARENT], "alice", words, ALICE)) == ()
 
 
 def test_the_size_bound_is_exact() -> None:
