@@ -101,7 +101,7 @@ def appraise_td(verdict: Verdict, reference: TdReferenceValues, *, report_data: 
     """
     if len(report_data) != 64:
         _require_hash(report_data)
-    return _conclude(_judge_td(verdict, reference, report_data))
+    return _conclude(_judge(verdict, reference, report_data))
 
 
 def _require_hash(report_data: bytes) -> None:
@@ -117,35 +117,28 @@ def _conclude(judgements: Iterator[tuple[Check, str]]) -> Appraisal:
     )
 
 
-def _judge(verdict: Verdict, reference: ReferenceValues, report_data: bytes) -> Iterator[tuple[Check, str]]:
+def _judge(
+    verdict: Verdict, reference: ReferenceValues | TdReferenceValues, report_data: bytes
+) -> Iterator[tuple[Check, str]]:
     # 10.3: evidence, TCB status, advisories, report data, package; in this order.
     yield _evidence(verdict)
-    if verdict.report is None:
+    report = verdict.report
+    if report is None:
         return
     yield _tcb_status(verdict, reference)
     yield _advisories(verdict, reference)
-    yield from _report_data(verdict, verdict.report, report_data)
-    yield _pinned(reference)
-    if isinstance(verdict.report, Report):
-        yield from _package(verdict.report, reference)
+    yield from _report_data(verdict, report, report_data)
+    if isinstance(reference, TdReferenceValues):
+        yield _pinned_td(reference)
+        fields = _trust_domain(report, reference) if isinstance(report, TdReport) else None
     else:
-        yield _field("TEE", ok=False, asks="sgx", has=verdict.report.tee.value)
-
-
-def _judge_td(
-    verdict: Verdict, reference: TdReferenceValues, report_data: bytes
-) -> Iterator[tuple[Check, str]]:
-    yield _evidence(verdict)
-    if verdict.report is None:
-        return
-    yield _tcb_status(verdict, reference)
-    yield _advisories(verdict, reference)
-    yield from _report_data(verdict, verdict.report, report_data)
-    yield _pinned_td(reference)
-    if isinstance(verdict.report, TdReport):
-        yield from _trust_domain(verdict.report, reference)
+        yield _pinned(reference)
+        fields = _package(report, reference) if isinstance(report, Report) else None
+    if fields is not None:
+        yield from fields
     else:
-        yield _field("TEE", ok=False, asks="tdx", has=verdict.report.tee.value)
+        asks = "tdx" if isinstance(reference, TdReferenceValues) else "sgx"
+        yield _field("TEE", ok=False, asks=asks, has=report.tee.value)
 
 
 def _evidence(verdict: Verdict) -> tuple[Check, str]:

@@ -185,9 +185,6 @@ class Report:
         return Tee.SGX
 
 
-SgxReport = Report
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TdReport:
     """The report of a trust domain (attestation.md 1.2); to be believed only with code ``OK``.

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from marbleops.attestation.anchors import Anchors
-from marbleops.attestation.collateral import CollateralError
+from marbleops.attestation.collateral import Collateral, CollateralError
 from marbleops.attestation.explain.codes import CODES
 from marbleops.attestation.explain.dates import documents_of
 from marbleops.attestation.explain.envelope import Envelope, Form
@@ -19,7 +19,6 @@ from marbleops.cli.output import BAD, GOOD, NOTE, printer, visible
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from marbleops.attestation.collateral import Collateral
     from marbleops.attestation.evidence import Endorsements
     from marbleops.attestation.verdict import Verdict
 
@@ -141,10 +140,10 @@ def _read(seen: Examination, file: Path) -> None:
 
 
 def _life(seen: Examination) -> None:
-    if seen.endorsements is None:
+    given = seen.endorsements
+    if not isinstance(given, Collateral):
         seen.note("collateral", NOTE, "none was given, so nothing is verified", "add --collateral FILE")
         return
-    given: Collateral = seen.endorsements  # type: ignore[assignment]
     documents = documents_of(given, Tee.SGX) if '"SGX"' in given.tcb_info else documents_of(given, Tee.TDX)
     stale = [one for one in documents if not one.current(seen.at)]
     for one in stale:
